@@ -1,0 +1,206 @@
+package config
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/robfig/cron/v3"
+)
+
+// Pos is a place in a source file; Line and Column count from 1.
+type Pos struct {
+	File         string
+	Line, Column int
+}
+
+func (p Pos) String() string {
+	if p.File == "" {
+		return ""
+	}
+	return fmt.Sprintf("%s:%d:%d", p.File, p.Line, p.Column)
+}
+
+// Table names a relation; Schema is never empty after loading.
+type Table struct {
+	Schema, Name string
+}
+
+func (t Table) String() string { return t.Schema + "." + t.Name }
+
+// Env is one `env` block of atlas.hcl, validated: what it says is possible, though not yet held
+// against the database.
+type Env struct {
+	Name    string
+	File    string   // the file it was read from; empty when only flags were given
+	URL     string   // the target; may carry a password: print it with pg.Redact only
+	DevURL  string   // where scratch databases may be made; empty: the target's server
+	Schemas []string // managed schemas
+	// SchemasGiven is false when the file named none: then the schemas are public and those the sources create.
+	SchemasGiven bool
+	Exclude      []Pattern // left alone
+	Sources      []Source  // in the order written
+
+	Daemon     Daemon
+	Partitions []Partition
+	Archives   []Archive // both forms: inside a partition block, and of a table that is not partitioned
+	Refreshes  []Refresh
+	IO         *IO // nil: the file has no io block
+	Jobs       []SQLJob
+	Checks     []SQLCheck
+}
+
+// Source is one entry of schema.src: a .hcl or .sql file, or a folder of them.
+type Source struct {
+	Path string // made absolute against the folder of atlas.hcl
+	Raw  string // as written
+	Pos  Pos
+}
+
+// Pattern is one entry of exclude, such as "public.legacy_*".
+type Pattern struct {
+	Text string
+	Pos  Pos
+}
+
+// ApplyMode says what the daemon does with a difference.
+type ApplyMode string
+
+const (
+	ApplySafe ApplyMode = "safe" // statements without a hazard
+	ApplyOff  ApplyMode = "off"
+)
+
+// Daemon holds the settings of `pgtender run`.
+type Daemon struct {
+	Listen   string         // host:port
+	Location *time.Location // cron schedules and partition boundaries; never nil
+	Apply    ApplyMode
+	History  Interval // how long the run ledger is kept
+	Pos      Pos
+}
+
+// Schedule is a validated cron expression in the daemon's time zone.
+type Schedule struct {
+	Text string
+	cron.Schedule
+	Pos Pos
+}
+
+// Unit is the width of one partition.
+type Unit string
+
+const (
+	Day     Unit = "day"
+	Week    Unit = "week" // ISO week, from Monday
+	Month   Unit = "month"
+	Quarter Unit = "quarter"
+	Year    Unit = "year"
+)
+
+// Partition keeps the partitions of one table ahead of the server's clock.
+type Partition struct {
+	Table    Table
+	Interval Unit
+	Ahead    int // whole intervals after the current one
+	Schedule Schedule
+	Archive  *Archive // nil: none; otherwise also in Env.Archives
+	Pos      Pos
+}
+
+// Granularity says what an archive run moves.
+type Granularity string
+
+const (
+	ByPartition Granularity = "partition" // whole partitions only
+	ByRow       Granularity = "row"       // also single rows: those of the straddling month, or of a plain table
+)
+
+// Archive moves what is older than After out of Table into Into.
+type Archive struct {
+	Table       Table
+	Into        Table
+	Column      string // the time column of a table that is not partitioned; empty inside a partition block
+	Partitioned bool   // declared inside a partition block
+	Interval    Unit   // of the partition block; of the archive's own partitions
+	After       Interval
+	Schedule    Schedule
+	Granularity Granularity
+	Pos         Pos
+}
+
+// RefreshWhen says whether a refresh may be skipped when it is proved needless.
+type RefreshWhen string
+
+const (
+	RefreshAlways RefreshWhen = "always"
+	RefreshAuto   RefreshWhen = "auto"
+)
+
+// Refresh keeps one materialised view fresh.
+type Refresh struct {
+	View         Table
+	Schedule     Schedule
+	When         RefreshWhen
+	MaxStaleness Interval // zero: none
+	Concurrently bool     // default true
+	Pos          Pos
+}
+
+// IOMode says how far the io job may go.
+type IOMode string
+
+const (
+	IOObserve   IOMode = "observe"
+	IORecommend IOMode = "recommend"
+	IOApply     IOMode = "apply"
+)
+
+// IO is the asynchronous I/O policy of the server.
+type IO struct {
+	Mode     IOMode
+	Schedule Schedule
+	Pos      Pos
+}
+
+// SQLJob is an own job: one SQL statement on a schedule.
+type SQLJob struct {
+	Name     string
+	Schedule Schedule
+	SQL      string
+	Timeout  time.Duration // 0: the default
+	Pos      Pos
+}
+
+// SQLCheck is an own check: SQL that yields one number, or (object, number) rows.
+type SQLCheck struct {
+	Name              string
+	SQL               string
+	Warning, Critical *float64
+	Pos               Pos
+}
+
+// Interval is a span of calendar time as PostgreSQL writes it ("1 year", "90 days", "2 minutes").
+type Interval struct {
+	Text     string
+	Months   int
+	Days     int
+	Duration time.Duration
+}
+
+// IsZero reports whether the interval is empty.
+func (i Interval) IsZero() bool { return i.Months == 0 && i.Days == 0 && i.Duration == 0 }
+
+// Before returns t minus the interval, with calendar arithmetic in loc that clamps to the last day
+// of a month as PostgreSQL does (31 March − 1 month = 28 or 29 February).
+func (i Interval) Before(t time.Time, loc *time.Location) time.Time {
+	t = t.In(loc)
+	y, m, d := t.Date()
+	first := time.Date(y, m-time.Month(i.Months), 1, 0, 0, 0, 0, loc)
+	if last := first.AddDate(0, 1, -1).Day(); d > last {
+		d = last
+	}
+	h, mi, s := t.Clock()
+	return time.Date(first.Year(), first.Month(), d-i.Days, h, mi, s, t.Nanosecond(), loc).Add(-i.Duration)
+}
+
+func (i Interval) String() string { return i.Text }

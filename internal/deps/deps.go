@@ -1,0 +1,30 @@
+// Package deps holds the module's dependencies in go.mod while the packages that use them are being written.
+package deps
+
+import (
+	_ "ariga.io/atlas/schemahcl"
+	_ "ariga.io/atlas/sql/migrate"
+	_ "ariga.io/atlas/sql/postgres"
+	_ "ariga.io/atlas/sql/schema"
+	_ "github.com/google/go-cmp/cmp"
+	_ "github.com/hashicorp/hcl/v2/hclsyntax"
+	_ "github.com/hashicorp/hcl/v2/hclwrite"
+	_ "github.com/jackc/pgx/v5/pgxpool"
+	_ "github.com/jackc/pgx/v5/stdlib"
+	_ "github.com/jedib0t/go-pretty/v6/table"
+	_ "github.com/prometheus/client_golang/prometheus/promhttp"
+	_ "github.com/prometheus/client_golang/prometheus/testutil"
+	_ "github.com/prometheus/client_golang/prometheus/collectors"
+	_ "github.com/prometheus/exporter-toolkit/web"
+	_ "github.com/robfig/cron/v3"
+	_ "github.com/rogpeppe/go-internal/testscript"
+	_ "github.com/schollz/progressbar/v3"
+	_ "github.com/spf13/cobra"
+	_ "github.com/zclconf/go-cty/cty"
+	_ "go.uber.org/goleak"
+	_ "go.uber.org/zap/zaptest"
+	_ "go.uber.org/zap/zaptest/observer"
+	_ "golang.org/x/sync/errgroup"
+	_ "golang.org/x/term"
+	_ "pgregory.net/rapid"
+)

@@ -1,0 +1,141 @@
+package pg
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// SupportedMajor is the one server version that pgtender tends.
+const SupportedMajor = 18
+
+// Open returns a pool on the target. Its sessions resolve nothing by search_path, so no object
+// planted in a user's schema can stand in for ours, print times in UTC, and bear "pgtender" as
+// application name. The first connection is made lazily; call Preflight to see whether it works.
+func Open(ctx context.Context, url string, maxConns int32) (*pgxpool.Pool, error) {
+	cfg, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		return nil, badURL(err)
+	}
+	if maxConns > 0 {
+		cfg.MaxConns = maxConns
+	}
+	prepare(cfg.ConnConfig)
+	cfg.AfterConnect = settle
+	pool, err := pgxpool.NewWithConfig(ctx, cfg)
+	if err != nil {
+		return nil, Explain(err)
+	}
+	return pool, nil
+}
+
+// Dedicated opens one connection outside any pool, set up like Open's: for locks that must live as
+// long as the session, and for work in another database of the same server (database, if not empty).
+func Dedicated(ctx context.Context, url, database string) (*pgx.Conn, error) {
+	cfg, err := pgx.ParseConfig(url)
+	if err != nil {
+		return nil, badURL(err)
+	}
+	if database != "" {
+		cfg.Database = database
+	}
+	prepare(cfg)
+	conn, err := pgx.ConnectConfig(ctx, cfg)
+	if err != nil {
+		return nil, Explain(err)
+	}
+	if err := settle(ctx, conn); err != nil {
+		conn.Close(context.WithoutCancel(ctx))
+		return nil, Explain(err)
+	}
+	return conn, nil
+}
+
+func prepare(cfg *pgx.ConnConfig) {
+	if cfg.RuntimeParams["application_name"] == "" {
+		cfg.RuntimeParams["application_name"] = "pgtender"
+	}
+	if cfg.ConnectTimeout == 0 {
+		cfg.ConnectTimeout = 10 * time.Second
+	}
+}
+
+// settle runs on each new session. It is a SET, not a start-up parameter, so that RESET ALL gives
+// an own job the role's and database's settings back. The timeouts that a role or database may set are lifted: each
+// piece of work sets its own.
+func settle(ctx context.Context, conn *pgx.Conn) error {
+	_, err := conn.Exec(ctx, "SET search_path = ''; SET TimeZone = 'UTC'; SET DateStyle = 'ISO'; SET IntervalStyle = 'postgres'; "+
+		"SET statement_timeout = 0; SET lock_timeout = 0; SET idle_in_transaction_session_timeout = 0; SET transaction_timeout = 0")
+	return err
+}
+
+func badURL(err error) error {
+	// pgx redacts the password in its own message.
+	return fmt.Errorf("the connection string cannot be read: %w", err)
+}
+
+// ConnectError is a failed connection in words for the person who must mend it.
+type ConnectError struct {
+	Advice string
+	Err    error
+}
+
+func (e *ConnectError) Error() string {
+	if e.Advice == "" {
+		return e.Err.Error()
+	}
+	return e.Err.Error() + "\n" + e.Advice
+}
+func (e *ConnectError) Unwrap() error { return e.Err }
+
+// Explain adds to a connection error what to do about it; other errors pass unchanged.
+func Explain(err error) error {
+	var connectErr *pgconn.ConnectError
+	if !errors.As(err, &connectErr) {
+		return err
+	}
+	where := fmt.Sprintf("host %s, port %d, database %q, user %q",
+		connectErr.Config.Host, connectErr.Config.Port, connectErr.Config.Database, connectErr.Config.User)
+	var pgErr *pgconn.PgError
+	var netErr *net.OpError
+	switch {
+	case errors.As(err, &pgErr):
+		advice := map[string]string{
+			InvalidPassword:      "check the password (PGPASSWORD, PGPASSFILE or the connection string).",
+			InvalidAuthorization: "the server's pg_hba.conf refuses this user, database or address.",
+			InvalidCatalog:       fmt.Sprintf("create it first: CREATE DATABASE %s;", Ident(connectErr.Config.Database)),
+			TooManyConnections:   "the server has no free connection: raise max_connections or end idle sessions.",
+			CannotConnectNow:     "the server is starting up or shutting down: try again in a moment.",
+		}[pgErr.Code]
+		return &ConnectError{advice, fmt.Errorf("the server refused the connection (%s): %s (SQLSTATE %s)", where, pgErr.Message, pgErr.Code)}
+	case errors.As(err, &netErr):
+		return &ConnectError{"check that it runs and that the connection string (env url, --url or DATABASE_URL) names it.",
+			fmt.Errorf("no server answers (%s): %v", where, netErr.Err)}
+	case errors.Is(err, os.ErrNotExist):
+		return &ConnectError{"check that the server runs, or name its host.", fmt.Errorf("no server answers (%s)", where)}
+	}
+	return &ConnectError{"", fmt.Errorf("cannot connect (%s): %s", where, lastLine(err.Error()))}
+}
+
+func lastLine(s string) string {
+	lines := strings.Split(strings.TrimSpace(s), "\n")
+	return strings.TrimSpace(lines[len(lines)-1])
+}
+
+// Redact returns the connection string as it may be printed: host, port, database and user, never a
+// password nor any other parameter.
+func Redact(url string) string {
+	cfg, err := pgconn.ParseConfig(url)
+	if err != nil {
+		return "(a connection string that cannot be read)"
+	}
+	return fmt.Sprintf("postgres://%s@%s:%d/%s", cfg.User, cfg.Host, cfg.Port, cfg.Database)
+}

@@ -1,0 +1,176 @@
+package catalog
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Kind is a kind of object that pgtender compares and plans.
+type Kind string
+
+// The managed kinds. Column, Constraint, Trigger, Policy and Rule belong to a table or view: Key.Table names it.
+// Index has Key.Table too, though its name is unique in its schema.
+const (
+	Schema     Kind = "schema"
+	Extension  Kind = "extension"
+	Enum       Kind = "enum"
+	Domain     Kind = "domain"
+	Sequence   Kind = "sequence" // stand-alone or OWNED BY; those of identity columns are part of their column
+	Table      Kind = "table"    // also partitioned
+	Column     Kind = "column"
+	Constraint Kind = "constraint" // primary key, unique, exclusion, foreign key, check, not null
+	Index      Kind = "index"      // those that no constraint made
+	Statistics Kind = "statistics"
+	View       Kind = "view"
+	MatView    Kind = "materialized view"
+	Function   Kind = "function"
+	Procedure  Kind = "procedure"
+	Trigger    Kind = "trigger"
+	Policy     Kind = "policy"
+	Rule       Kind = "rule"
+)
+
+// Key identifies an object within one database.
+type Key struct {
+	Kind   Kind
+	Schema string // empty for a schema or an extension
+	Table  string // the table or view that it belongs to, or empty
+	Name   string // of a routine with its argument types: f(integer, text)
+}
+
+// String is how messages name the object: index public.orders.orders_at_idx, function public.f(integer).
+func (k Key) String() string {
+	parts := []string{}
+	for _, p := range []string{k.Schema, k.Table, k.Name} {
+		if p != "" {
+			parts = append(parts, p)
+		}
+	}
+	return string(k.Kind) + " " + strings.Join(parts, ".")
+}
+
+// Owner is the key of the table that k belongs to, or k itself. The table's kind is not known from a part, so
+// Owner says Table also for a view's.
+func (k Key) Owner() Key {
+	if k.Table == "" {
+		return k
+	}
+	return Key{Kind: Table, Schema: k.Schema, Name: k.Table}
+}
+
+// CompareKeys orders keys: by schema, table, name, kind.
+func CompareKeys(a, b Key) int {
+	return cmp.Or(cmp.Compare(a.Schema, b.Schema), cmp.Compare(a.Table, b.Table),
+		cmp.Compare(a.Name, b.Name), cmp.Compare(a.Kind, b.Kind))
+}
+
+// Fact is one compared property. An absent fact and an empty one are the same.
+type Fact struct{ Name, Value string }
+
+// Fact names. Which kinds carry which is said at the query that reads them.
+const (
+	FactDefinition = "definition" // what pg_get_…def prints; for constraints without the name, for indexes the whole CREATE INDEX
+	FactComment    = "comment"
+	FactOptions    = "options" // reloptions, sorted, comma-separated
+	FactVersion    = "version" // of an extension
+	FactLabels     = "labels"  // of an enum, each quoted as a literal, comma-separated, in order
+
+	FactPartitionKey = "partition by" // pg_get_partkeydef
+	FactPersistence  = "persistence"  // "unlogged", or absent
+	FactRLS          = "row security" // "enabled", "forced", or absent
+	FactReplica      = "replica identity"
+	FactInherits     = "inherits"
+	FactAccessMethod = "access method"
+
+	FactType        = "type"      // format_type, schema-qualified
+	FactNotNull     = "not null"  // "true"; its constraint's other properties are the Constraint's facts
+	FactDefault     = "default"   // pg_get_expr
+	FactGenerated   = "generated" // "stored" or "virtual"
+	FactExpression  = "expression"
+	FactIdentity    = "identity"         // "always" or "by default"
+	FactSequence    = "sequence options" // of an identity column or a sequence: type, start, increment, min, max, cache, cycle
+	FactCollation   = "collation"
+	FactStorage     = "storage"
+	FactCompression = "compression"
+	FactStatTarget  = "statistics target"
+
+	FactConstraintType = "constraint type" // p, u, x, f, c, n as in pg_constraint.contype
+	FactValid          = "valid"           // "false" for an invalid index, or a constraint NOT VALID
+	FactEnabled        = "enabled"         // of a trigger or rule: origin is absent; "disabled", "replica", "always"
+	FactOwnedBy        = "owned by"        // of a sequence
+)
+
+// Object is one object with all that is compared.
+type Object struct {
+	Key   Key
+	Facts []Fact // sorted by name, none empty
+	// Needs are the managed objects it depends on, from pg_depend, sorted; part of no comparison.
+	Needs []Key
+	// Notes are for the planner only and never compared: size, population, the table's estimated rows.
+	Notes Notes
+}
+
+// Notes are measurements of the live object.
+type Notes struct {
+	Rows      int64 // reltuples; -1 when never analysed
+	Bytes     int64 // relpages × block size: safe while somebody holds a strong lock
+	Position  int   // attnum of a column
+	Populated bool  // of a materialised view
+}
+
+// Fact returns the named fact's value, or "".
+func (o *Object) Fact(name string) string {
+	for _, f := range o.Facts {
+		if f.Name == name {
+			return f.Value
+		}
+	}
+	return ""
+}
+
+// Child is a partition that is not compared: one that a policy made, or below a partitioned table under a policy.
+type Child struct {
+	Parent, Table Key
+	Bound         string // pg_get_expr(relpartbound)
+	Leaf          bool
+}
+
+// Unmanaged is an object that pgtender cannot compare: of a kind that it does not know yet.
+// In the sources it is refused; in the target it is listed.
+type Unmanaged struct {
+	Kind, Name string
+	Reason     string
+}
+
+// Snapshot is the managed part of one database at one moment.
+type Snapshot struct {
+	Objects   []Object    // sorted by key
+	Unmanaged []Unmanaged // sorted
+	LeftAlone []string    // what an exclude pattern or a policy keeps out, sorted; "table public.legacy_a"
+	Children  []Child     // sorted by parent, then name
+}
+
+// Lookup finds an object by key.
+func (s *Snapshot) Lookup(k Key) (*Object, bool) {
+	i, ok := slices.BinarySearchFunc(s.Objects, k, func(o Object, k Key) int { return CompareKeys(o.Key, k) })
+	if !ok {
+		return nil, false
+	}
+	return &s.Objects[i], true
+}
+
+// Fingerprint is equal for two snapshots exactly when their keys and facts are.
+func (s *Snapshot) Fingerprint() string {
+	h := sha256.New()
+	for _, o := range s.Objects {
+		fmt.Fprintf(h, "%q %q %q %q\n", o.Key.Kind, o.Key.Schema, o.Key.Table, o.Key.Name)
+		for _, f := range o.Facts {
+			fmt.Fprintf(h, "\t%q %q\n", f.Name, f.Value)
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
