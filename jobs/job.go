@@ -41,7 +41,10 @@ type Task struct {
 	Locks []string
 	// Order groups the runs that are due at the same moment: lower ones first (partition 10, archive 20, refresh 30 …).
 	Order int
-	Run   func(ctx context.Context, run *Run) (Result, error)
+	// AtStart runs the task each time this daemon becomes the leader, whatever the ledger says: the schema is brought in
+	// place before anything that stands on it.
+	AtStart bool
+	Run     func(ctx context.Context, run *Run) (Result, error)
 }
 
 // Commit writes a result into the ledger within the job's own transaction, so that the work and its record are
