@@ -1,0 +1,347 @@
+package devpg
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// guardVariable marks a process of our own program that is to be a guard.
+const guardVariable = "PGTENDER_DEV_GUARD"
+
+// order is what the process that started the guard asks of it, one JSON value a line; the first says
+// what to guard. The guard answers each with one answer.
+type order struct {
+	Start    *assignment       `json:",omitempty"`
+	Down     int               `json:",omitempty"` // the signal to end the server with
+	Up       bool              `json:",omitempty"`
+	Settings map[string]string `json:",omitempty"` // with Up: on top of those before
+}
+
+type answer struct {
+	Error   string
+	Address Address
+}
+
+// assignment is a server to guard.
+type assignment struct {
+	Dir       string
+	Cluster   cluster
+	Postgres  string
+	Sockets   string // the folder of its socket
+	Port      int    // 0: any free one
+	LastPort  int    // preferred, if it is free
+	Access    string // pg_hba.conf
+	Settings  map[string]string
+	Ephemeral bool // nothing of the data is worth keeping
+	Private   bool // nobody joins: the whole folder goes at the end
+}
+
+// Address is where a running server listens.
+type Address struct {
+	PID     int    // the postmaster's
+	Port    int    // on 127.0.0.1
+	Sockets string // the folder of its unix socket
+}
+
+// GuardMain is the whole life of a guard. A program that calls Start calls this first, before it
+// looks at its arguments, and ends when the answer is true. In any other process it does nothing.
+func GuardMain() bool {
+	if os.Getenv(guardVariable) == "" {
+		return false
+	}
+	os.Unsetenv(guardVariable)
+	// The postmaster gets its signal when the thread that started it ends: this thread stays.
+	runtime.LockOSThread()
+	if err := guardMain(); err != nil {
+		fmt.Fprintln(os.Stderr, "guard:", err)
+	}
+	return true
+}
+
+// guard owns a server. Its methods are called from one goroutine.
+type guard struct {
+	assignment
+	answers *json.Encoder
+	log     *os.File
+	port    int
+	alone   chan struct{} // closed when the last user is gone
+	server  *postmaster   // nil while it is down
+}
+
+func guardMain() error {
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	signal.Ignore(syscall.SIGHUP, syscall.SIGPIPE)
+	if err := adoptOrphans(); err != nil {
+		return err
+	}
+	orders := json.NewDecoder(bufio.NewReader(os.Stdin))
+	var first order
+	if err := orders.Decode(&first); err != nil || first.Start == nil {
+		return fmt.Errorf("nothing to guard: %w", err)
+	}
+	g := &guard{assignment: *first.Start, answers: json.NewEncoder(os.Stdout), log: os.Stderr, port: first.Start.Port, alone: make(chan struct{})}
+	lock, err := openLock(filepath.Join(g.Dir, "guard.lock"))
+	if err == nil {
+		err = flock(lock, syscall.LOCK_EX)
+	}
+	if err != nil {
+		return errors.Join(err, g.answer(err))
+	}
+	defer lock.Close()
+	clients, err := openLock(filepath.Join(g.Dir, "clients.lock"))
+	if err != nil {
+		return errors.Join(err, g.answer(err))
+	}
+	defer clients.Close()
+	go func() {
+		for syscall.Flock(int(clients.Fd()), syscall.LOCK_EX) == syscall.EINTR {
+		}
+		close(g.alone)
+	}()
+	if err := g.answer(g.up(nil)); err != nil || g.server == nil {
+		g.clear()
+		return err
+	}
+	g.serve(orders, signals)
+	return nil
+}
+
+// serve looks after the server until its last user is gone.
+func (g *guard) serve(orders *json.Decoder, signals <-chan os.Signal) {
+	asked := make(chan order)
+	go func() {
+		for {
+			var next order
+			if orders.Decode(&next) != nil {
+				return // who started us is gone or wants no more
+			}
+			asked <- next
+		}
+	}()
+	for {
+		var died <-chan struct{}
+		if g.server != nil {
+			died = g.server.done
+		}
+		select {
+		case next := <-asked:
+			g.answer(g.obey(next)) // an answer that nobody reads is no trouble
+		case <-died:
+			g.say("the server ended by itself")
+			g.server = nil
+			reapOrphans(immediatePatience)
+			if !g.Private {
+				// Whoever comes next is to find a server that works, not this one.
+				g.clear()
+				return
+			}
+		case sig := <-signals:
+			g.say("got %v", sig)
+			g.clear()
+			return
+		case <-g.alone:
+			g.clear()
+			return
+		}
+	}
+}
+
+func (g *guard) obey(next order) error {
+	switch {
+	case next.Down != 0:
+		g.down(syscall.Signal(next.Down))
+		return nil
+	case next.Up:
+		return g.up(next.Settings)
+	}
+	return errors.New("not an order that a guard knows")
+}
+
+func (g *guard) answer(err error) error {
+	reply := answer{}
+	if err != nil {
+		reply.Error = err.Error()
+	} else if g.server != nil {
+		reply.Address = Address{PID: g.server.cmd.Process.Pid, Port: g.port, Sockets: g.Sockets}
+	}
+	return g.answers.Encode(reply)
+}
+
+func (g *guard) say(format string, args ...any) {
+	fmt.Fprintf(g.log, "guard: "+format+"\n", args...)
+}
+
+// down ends the server, if it runs, and waits until none of its processes is left.
+func (g *guard) down(sig syscall.Signal) {
+	if g.server == nil {
+		return
+	}
+	g.server.stop(sig)
+	g.server = nil
+	reapOrphans(immediatePatience)
+}
+
+// clear ends the server and leaves nothing behind but what is to be found again.
+func (g *guard) clear() {
+	sig := syscall.SIGINT
+	if g.Ephemeral {
+		sig = syscall.SIGQUIT
+	}
+	g.down(sig)
+	gone := []string{g.Sockets, filepath.Join(g.Dir, addressName)}
+	if g.Ephemeral {
+		gone = append(gone, g.Cluster.Data)
+	}
+	if g.Private {
+		gone = append(gone, g.Dir)
+		if parent := filepath.Dir(g.Cluster.Data); filepath.Dir(parent) == outside {
+			gone = append(gone, parent)
+		}
+	}
+	for _, path := range gone {
+		if err := os.RemoveAll(path); err != nil {
+			g.say("%v", err)
+		}
+	}
+}
+
+// up starts the server and waits until it accepts connections. Once it had a port, it keeps it.
+func (g *guard) up(settings map[string]string) error {
+	if g.server != nil {
+		return errors.New("the server runs already")
+	}
+	if g.Settings == nil {
+		g.Settings = map[string]string{}
+	}
+	for name, value := range settings {
+		g.Settings[name] = value
+	}
+	if err := g.Cluster.evict(g.say); err != nil {
+		return err
+	}
+	candidates := []int{g.port}
+	if g.port == 0 {
+		candidates = []int{g.LastPort, 0, 0, 0}
+	}
+	var err error
+	for _, port := range candidates {
+		if port, err = choosePort(port, g.port != 0); err != nil {
+			continue
+		}
+		if err = g.try(port); !errors.Is(err, errPortTaken) {
+			break
+		}
+	}
+	if err != nil {
+		return err
+	}
+	return g.note()
+}
+
+// choosePort returns the wanted port or, for 0 or when it is taken and not fixed, a free one.
+func choosePort(wanted int, fixed bool) (int, error) {
+	for _, port := range []int{wanted, 0} {
+		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		if err != nil && (fixed || port == 0) {
+			return 0, fmt.Errorf("port %d: %w", port, err)
+		}
+		if err != nil {
+			continue
+		}
+		port = l.Addr().(*net.TCPAddr).Port
+		return port, l.Close()
+	}
+	return 0, errPortTaken
+}
+
+// errPortTaken says that somebody else took the port between our look and the server's.
+var errPortTaken = errors.New("the port is taken")
+
+// try starts the server on a port.
+func (g *guard) try(port int) error {
+	settings := map[string]string{
+		"listen_addresses":        "127.0.0.1",
+		"unix_socket_directories": g.Sockets,
+		"unix_socket_permissions": "0700",
+		"logging_collector":       "off",
+		"log_destination":         "stderr",
+	}
+	for name, value := range g.Settings {
+		settings[name] = value
+	}
+	settings["port"] = strconv.Itoa(port)
+	if err := g.Cluster.configure(settings, g.Access); err != nil {
+		return err
+	}
+	orphaned := syscall.SIGINT
+	if g.Ephemeral {
+		orphaned = syscall.SIGQUIT
+	}
+	log, err := g.log.Stat()
+	if err != nil {
+		return fmt.Errorf("server log: %w", err)
+	}
+	server, err := g.Cluster.spawn(g.Postgres, g.log, orphaned)
+	if err != nil {
+		return err
+	}
+	for !server.ended() {
+		if now, err := g.Cluster.readPIDFile(); err == nil && now != nil && now.Ready && now.PID == server.cmd.Process.Pid {
+			g.server, g.port = server, port
+			return nil
+		}
+		select {
+		case <-g.alone:
+			server.stop(syscall.SIGQUIT)
+			reapOrphans(immediatePatience)
+			return errors.New("who asked for the server is gone")
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	reapOrphans(immediatePatience)
+	said := g.since(log.Size())
+	if strings.Contains(said, "Address already in use") {
+		return fmt.Errorf("start the server on port %d: %w", port, errPortTaken)
+	}
+	return fmt.Errorf("the server does not start%s", tail(said, 15))
+}
+
+// since returns what was written to the log after the offset.
+func (g *guard) since(offset int64) string {
+	f, err := os.Open(filepath.Join(g.Dir, logName))
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.NewSectionReader(f, offset, 64<<10))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return ""
+	}
+	return string(text)
+}
+
+// note writes where the server listens, for those who join.
+func (g *guard) note() error {
+	text, err := json.Marshal(Address{PID: g.server.cmd.Process.Pid, Port: g.port, Sockets: g.Sockets})
+	if err != nil {
+		return err
+	}
+	if err := replaceFile(filepath.Join(g.Dir, addressName), string(text)+"\n", 0o644, nil); err != nil {
+		return fmt.Errorf("note where the server listens: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,329 @@
+package devpg
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"net"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgtender/pgtender/internal/pg"
+)
+
+const (
+	logName     = "postgres.log"
+	addressName = "server.json"
+)
+
+// Options says what server to run.
+type Options struct {
+	Programs Bin
+	Dir      string            // the folder of the server; made if missing
+	Port     int               // on 127.0.0.1; 0: the one it had the last time, or any free one
+	Settings map[string]string // of postgresql.conf
+	Log      io.Writer         // progress; nil: none
+
+	// Password, if set, is asked of everyone who connects over TCP, and is the superuser's. The socket
+	// lies in a folder that only the server's user and root may enter, and asks for none.
+	Password string
+
+	// Ephemeral is a server for tests: its data are removed when its last user is gone, and nothing is
+	// synced to the disk.
+	Ephemeral bool
+	// Private refuses to share the server; with Ephemeral, the whole folder is removed at the end.
+	Private bool
+	// CacheDir, if set, keeps a fresh cluster to copy for the next ephemeral server.
+	CacheDir string
+	// Fill, if set, fills a new data folder instead of initdb.
+	Fill func(ctx context.Context, data NewData) error
+}
+
+// Server is a running server that this process uses. It runs until its last user, in whatever
+// process, has stopped or ended.
+type Server struct {
+	Address
+	Dir  string // Options.Dir, absolute
+	Data string // the data folder
+
+	password  string
+	ephemeral bool
+	clients   *os.File  // our share of clients.lock
+	guard     *exec.Cmd // nil when we joined
+	orders    io.WriteCloser
+	answers   *os.File
+}
+
+// Start runs the server in opt.Dir, or joins it when it runs already: then Port and Settings are as
+// its starter chose. The calling program must begin with GuardMain.
+func Start(ctx context.Context, opt Options) (*Server, error) {
+	if opt.Log == nil {
+		opt.Log = io.Discard
+	}
+	abs, err := filepath.Abs(opt.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("folder %s: %w", opt.Dir, err)
+	}
+	opt.Dir = abs
+	if err := makeReachable(opt.Dir); err != nil {
+		return nil, err
+	}
+	clients, err := openLock(filepath.Join(opt.Dir, "clients.lock"))
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{Dir: opt.Dir, password: opt.Password, ephemeral: opt.Ephemeral, clients: clients}
+	if err := s.start(ctx, &opt); err != nil {
+		clients.Close()
+		return nil, fmt.Errorf("PostgreSQL in %s: %w", opt.Dir, err)
+	}
+	return s, nil
+}
+
+func (s *Server) start(ctx context.Context, opt *Options) error {
+	starting, err := lockFile(ctx, filepath.Join(s.Dir, "start.lock"))
+	if err != nil {
+		return err
+	}
+	defer starting.Close()
+	guarding, err := openLock(filepath.Join(s.Dir, "guard.lock"))
+	if err != nil {
+		return err
+	}
+	defer guarding.Close()
+	for {
+		err := flock(guarding, syscall.LOCK_EX)
+		if err == nil {
+			return s.startNew(ctx, opt, guarding)
+		}
+		if !errors.Is(err, errHeld) {
+			return err
+		}
+		if joined, err := s.join(opt); joined || err != nil {
+			return err
+		}
+		// The guard is about to end.
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("wait for the server before to end: %w", ctx.Err())
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// join becomes a user of the server that a living guard looks after.
+func (s *Server) join(opt *Options) (bool, error) {
+	if opt.Private {
+		return false, errors.New("a server runs there already")
+	}
+	if err := flock(s.clients, syscall.LOCK_SH); errors.Is(err, errHeld) {
+		return false, nil
+	} else if err != nil {
+		return false, err
+	}
+	text, err := os.ReadFile(filepath.Join(s.Dir, addressName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, flock(s.clients, syscall.LOCK_UN)
+	}
+	if err != nil {
+		return false, fmt.Errorf("find the running server: %w", err)
+	}
+	if err := json.Unmarshal(text, &s.Address); err != nil {
+		return false, fmt.Errorf("find the running server: %w", err)
+	}
+	s.Data, err = filepath.EvalSymlinks(filepath.Join(s.Dir, "data"))
+	if err != nil {
+		return false, fmt.Errorf("find the running server's data: %w", err)
+	}
+	return true, nil
+}
+
+// startNew starts a server under a guard of its own. The caller holds start.lock, and guard.lock as
+// the proof that no guard lives; that is closed just before the new guard takes it.
+func (s *Server) startNew(ctx context.Context, opt *Options, guarding *os.File) error {
+	if err := flock(s.clients, syscall.LOCK_SH); err != nil {
+		return err
+	}
+	where, err := locate(ctx, opt)
+	if err != nil {
+		return err
+	}
+	if opt.Ephemeral {
+		if err := where.discard(opt.Log); err != nil {
+			return err
+		}
+	}
+	if err := where.create(ctx, opt); err != nil {
+		return err
+	}
+	s.Data = where.Data
+	s.removeOldSockets()
+	sockets, err := socketFolder(ctx, where.User)
+	if err != nil {
+		return err
+	}
+	job := assignment{Dir: s.Dir, Cluster: where, Postgres: opt.Programs.program("postgres"), Sockets: sockets,
+		Port: opt.Port, LastPort: where.lastPort(), Access: accessRules(opt.method()), Settings: opt.settings(),
+		Ephemeral: opt.Ephemeral, Private: opt.Private}
+	if err := flock(guarding, syscall.LOCK_UN); err != nil {
+		return err
+	}
+	if err := s.spawnGuard(ctx, job); err != nil {
+		return err
+	}
+	return s.setPassword(ctx)
+}
+
+func (o *Options) method() string {
+	if o.Password != "" {
+		return "scram-sha-256"
+	}
+	return "trust"
+}
+
+// settings are those of opt on top of what every server for tests has. full_page_writes stays on: a
+// killed process can leave half a page.
+func (o *Options) settings() map[string]string {
+	all := map[string]string{"timezone": "UTC", "log_timezone": "UTC"}
+	if o.Ephemeral {
+		maps.Copy(all, map[string]string{
+			"fsync":                      "off",
+			"max_connections":            "200",
+			"shared_buffers":             "256MB",
+			"max_wal_size":               "4GB",
+			"checkpoint_timeout":         "30min",
+			"dynamic_shared_memory_type": "mmap", // nothing outlives kill -9 in /dev/shm
+		})
+	}
+	maps.Copy(all, o.Settings)
+	return all
+}
+
+const socketPrefix = "pgtender-"
+
+// socketFolder makes a folder for the server's socket. A socket's path must be shorter than about 100
+// bytes, so it does not lie in the server's folder.
+func socketFolder(ctx context.Context, user *account) (string, error) {
+	parent := os.TempDir()
+	if len(parent) > 60 || !user.reaches(ctx, parent) {
+		parent = "/tmp"
+	}
+	dir, err := os.MkdirTemp(parent, socketPrefix)
+	if err == nil {
+		err = user.own(dir)
+	}
+	if err != nil {
+		return "", fmt.Errorf("make a folder for the server's socket: %w", err)
+	}
+	return dir, nil
+}
+
+// removeOldSockets removes the socket folder of a guard that was killed.
+func (s *Server) removeOldSockets() {
+	var last Address
+	text, err := os.ReadFile(filepath.Join(s.Dir, addressName))
+	if err == nil && json.Unmarshal(text, &last) == nil && strings.HasPrefix(filepath.Base(last.Sockets), socketPrefix) {
+		os.RemoveAll(last.Sockets) // what cannot be removed does no harm
+	}
+}
+
+// setPassword gives the superuser its password, over the socket, which asks for none.
+func (s *Server) setPassword(ctx context.Context) error {
+	if s.password == "" {
+		return nil
+	}
+	conn, err := pgx.Connect(ctx, s.SocketURL("postgres"))
+	if err != nil {
+		return fmt.Errorf("set the superuser's password: %w", err)
+	}
+	defer conn.Close(ctx)
+	if _, err := conn.Exec(ctx, "ALTER ROLE "+pg.Ident(superuser)+" PASSWORD "+pg.Literal(s.password)); err != nil {
+		return fmt.Errorf("set the superuser's password: %w", err)
+	}
+	return nil
+}
+
+// URL is the connection string of a database, as superuser, over TCP.
+func (s *Server) URL(database string) string {
+	u := url.URL{Scheme: "postgres", User: url.User(superuser), Host: net.JoinHostPort("127.0.0.1", strconv.Itoa(s.Port)),
+		Path: "/" + database, RawQuery: "sslmode=disable"}
+	if s.password != "" {
+		u.User = url.UserPassword(superuser, s.password)
+	}
+	return u.String()
+}
+
+// SocketURL is the connection string of a database, as superuser, over the unix socket.
+func (s *Server) SocketURL(database string) string {
+	query := url.Values{"host": {s.Sockets}, "port": {strconv.Itoa(s.Port)}, "user": {superuser}}
+	return (&url.URL{Scheme: "postgres", Path: "/" + database, RawQuery: query.Encode()}).String()
+}
+
+// Log is the file with what the server said.
+func (s *Server) Log() string { return filepath.Join(s.Dir, logName) }
+
+// Stop ends our use of the server. When we were its last user, it stops, and Stop waits for that.
+func (s *Server) Stop(ctx context.Context) error {
+	if s.clients == nil {
+		return nil
+	}
+	stays, err := s.leave()
+	if err == nil && !stays {
+		err = s.waitForGuard(ctx)
+	}
+	if s.guard != nil {
+		s.orders.Close()
+		s.answers.Close()
+		if stays || err != nil {
+			s.guard.Process.Release()
+		} else {
+			s.guard.Wait() // how it ended is in its log
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("stop PostgreSQL in %s: %w", s.Dir, err)
+	}
+	return nil
+}
+
+// leave gives our share of the server back and reports whether it stays for others.
+func (s *Server) leave() (stays bool, err error) {
+	defer func() {
+		err = errors.Join(err, s.clients.Close())
+		s.clients = nil
+	}()
+	if err := flock(s.clients, syscall.LOCK_EX); !errors.Is(err, errHeld) {
+		return false, err // nobody else was there
+	}
+	// Other users have it, or already the guard, to whom nobody seemed left for a moment.
+	err = flock(s.clients, syscall.LOCK_SH)
+	if errors.Is(err, errHeld) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+func (s *Server) waitForGuard(ctx context.Context) error {
+	path := filepath.Join(s.Dir, "guard.lock")
+	lock, err := os.OpenFile(path, os.O_RDWR, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // a private server takes its folder with it
+	}
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	return waitLock(ctx, lock, syscall.LOCK_EX)
+}
