@@ -101,7 +101,24 @@ const (
 	FactConstraintType = "constraint type" // p, u, x, f, c, n as in pg_constraint.contype
 	FactValid          = "valid"           // "false" for an invalid index, or a constraint NOT VALID
 	FactEnabled        = "enabled"         // of a trigger or rule: origin is absent; "disabled", "replica", "always"
-	FactOwnedBy        = "owned by"        // of a sequence
+	FactOwnedBy        = "owned by"        // of a sequence: schema.table.column, quoted where needed
+
+	FactSchema       = "schema"        // that an extension lives in
+	FactTablespace   = "tablespace"    // absent: the database's default
+	FactClustered    = "clustered"     // "true": CLUSTER ON this index, or this constraint's
+	FactSequenceName = "sequence name" // of an identity column, when it is not table_column_seq
+	FactInherited    = "inherited"     // of a column or constraint of an INHERITS child: "true", or "merged" when declared there too
+	FactDependsOn    = "depends on extension"
+	FactNotNullName  = "not null name" // of a domain's NOT NULL
+)
+
+// Prefixes of fact names; the rest of the name is a column or constraint, not quoted.
+const (
+	PrefixConstraint        = "constraint "            // of a domain: as pg_get_constraintdef prints it
+	PrefixConstraintComment = "comment on constraint " // of a domain
+	PrefixColumn            = "column "                // of a view or materialised view: its other properties, as ALTER … ALTER COLUMN takes them
+	PrefixColumnComment     = "comment on column "     // of a view or materialised view
+	PrefixStatTarget        = "statistics target of column "
 )
 
 // Object is one object with all that is compared.

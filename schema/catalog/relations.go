@@ -1,0 +1,176 @@
+package catalog
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// relation is a row of pg_class with what the other readings need of it.
+type relation struct {
+	oid, rowType, arrayType uint32
+	schema, name, kind      string // kind: pg_class.relkind
+	partition               bool
+	detaching               bool
+	parents                 []uint32
+	member, typed, identity bool // of an extension; CREATE TABLE … OF; an identity column's sequence
+	key                     Key
+
+	persistence, accessMethod, tablespace   string
+	rowSecurity, replica, inherits, partKey string
+	options, toastOptions, bound, comment   string
+	rows                                    float64
+	bytes                                   int64
+	populated                               bool
+}
+
+var relKinds = map[string]Kind{"r": Table, "p": Table, "v": View, "m": MatView, "S": Sequence}
+
+// relationsSQL lists all relations that can be an object of their own in the managed schemas, and every partition
+// of the database: those of a managed table may live elsewhere. It prints nothing that needs a lock on them.
+const relationsSQL = `
+	SELECT c.oid, c.reltype, coalesce(rt.typarray, 0), n.nspname, c.relname, c.relkind::text, c.relispartition,
+		ARRAY(SELECT i.inhparent FROM pg_inherits i WHERE i.inhrelid = c.oid ORDER BY i.inhseqno),
+		coalesce((SELECT i.inhdetachpending FROM pg_inherits i WHERE i.inhrelid = c.oid AND c.relispartition), false),
+		EXISTS (SELECT FROM pg_depend e WHERE e.classid = 'pg_class'::regclass AND e.objid = c.oid AND e.deptype = 'e'),
+		c.reloftype <> 0,
+		c.relkind = 'S' AND EXISTS (SELECT FROM pg_depend e WHERE e.classid = 'pg_class'::regclass AND e.objid = c.oid
+			AND e.refclassid = 'pg_class'::regclass AND e.deptype = 'i'),
+		CASE c.relpersistence WHEN 'u' THEN 'unlogged' ELSE '' END,
+		CASE WHEN am.amname IS NULL OR am.amname = 'heap' THEN '' ELSE quote_ident(am.amname) END,
+		coalesce(quote_ident(ts.spcname), ''),
+		CASE WHEN c.relrowsecurity AND c.relforcerowsecurity THEN 'enabled, forced' WHEN c.relrowsecurity THEN 'enabled'
+			WHEN c.relforcerowsecurity THEN 'forced' ELSE '' END,
+		CASE c.relreplident WHEN 'f' THEN 'full' WHEN 'n' THEN 'nothing' WHEN 'i' THEN coalesce('index ' || (SELECT quote_ident(ic.relname)
+			FROM pg_index x JOIN pg_class ic ON ic.oid = x.indexrelid WHERE x.indrelid = c.oid AND x.indisreplident), 'nothing') ELSE '' END,
+		CASE WHEN c.relispartition THEN '' ELSE coalesce((SELECT string_agg(format('%I.%I', pn.nspname, p.relname), ', ' ORDER BY i.inhseqno)
+			FROM pg_inherits i JOIN pg_class p ON p.oid = i.inhparent JOIN pg_namespace pn ON pn.oid = p.relnamespace
+			WHERE i.inhrelid = c.oid), '') END,
+		CASE WHEN c.relkind = 'p' THEN pg_get_partkeydef(c.oid) ELSE '' END,
+		coalesce((SELECT string_agg(o, ', ' ORDER BY o COLLATE "C") FROM unnest(c.reloptions) o), ''),
+		coalesce((SELECT string_agg('toast.' || o, ', ' ORDER BY o COLLATE "C") FROM pg_class tc, unnest(tc.reloptions) o
+			WHERE tc.oid = c.reltoastrelid), ''),
+		coalesce(pg_get_expr(c.relpartbound, 0), ''), coalesce(d.description, ''),
+		c.reltuples, c.relpages::bigint * current_setting('block_size')::bigint, c.relispopulated
+	FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+	LEFT JOIN pg_type rt ON rt.oid = c.reltype
+	LEFT JOIN pg_am am ON am.oid = c.relam
+	LEFT JOIN pg_tablespace ts ON ts.oid = c.reltablespace
+	LEFT JOIN pg_description d ON d.classoid = 'pg_class'::regclass AND d.objoid = c.oid AND d.objsubid = 0
+	WHERE c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f', 'c') AND c.relpersistence <> 't'
+	AND (n.nspname = ANY($1) OR c.relispartition AND n.nspname <> ALL(ARRAY['pg_catalog', 'information_schema']))`
+
+// readRelations: tables carry partition by, persistence, row security, replica identity, inherits, access
+// method, tablespace, options, comment; views options and comment; materialised views access method,
+// tablespace, options, comment; sequences persistence and comment.
+func (r *reader) readRelations() error {
+	all := map[uint32]*relation{}
+	err := r.each(relationsSQL, []any{r.schemas}, func(scan func(...any) error) error {
+		var c relation
+		err := scan(&c.oid, &c.rowType, &c.arrayType, &c.schema, &c.name, &c.kind, &c.partition, &c.parents, &c.detaching,
+			&c.member, &c.typed, &c.identity, &c.persistence, &c.accessMethod, &c.tablespace, &c.rowSecurity, &c.replica, &c.inherits,
+			&c.partKey, &c.options, &c.toastOptions, &c.bound, &c.comment, &c.rows, &c.bytes, &c.populated)
+		c.key = Key{Kind: relKinds[c.kind], Schema: c.schema, Name: c.name}
+		all[c.oid] = &c
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	under := map[Key]int{} // partitions per table under a policy
+	for _, c := range all {
+		if !c.partition {
+			r.placeRelation(c)
+		}
+	}
+	for _, c := range all {
+		if c.partition {
+			r.placePartition(c, all, under)
+		}
+	}
+	for parent, n := range under {
+		r.leave(fmt.Sprintf("partitions of %s (%d)", parent, n))
+	}
+	return nil
+}
+
+func (r *reader) placeRelation(c *relation) {
+	display := c.key
+	switch {
+	case c.member, c.kind == "S" && c.identity: // an identity column's sequence is part of its column
+		return
+	case c.kind == "f":
+		display.Kind = "foreign table"
+	case c.kind == "c":
+		display.Kind = "composite type"
+	case c.typed:
+		display.Kind = "typed table"
+	}
+	if r.scope.excludes(c.schema, c.name) {
+		r.leave(display.String())
+		return
+	}
+	if display.Kind != c.key.Kind {
+		r.unmanage(string(display.Kind), qualified(c.schema, c.name), "")
+		return
+	}
+	r.rels[c.oid] = c
+	r.refs[ref{"pg_type", c.rowType, 0}] = c.key
+	r.refs[ref{"pg_type", c.arrayType, 0}] = c.key
+	o := r.put(ref{"pg_class", c.oid, 0}, c.key)
+	o.set(FactComment, c.comment)
+	if c.kind == "S" {
+		o.set(FactPersistence, c.persistence)
+		return
+	}
+	o.set(FactOptions, join(c.options, c.toastOptions)).set(FactAccessMethod, c.accessMethod).set(FactTablespace, c.tablespace)
+	o.Notes = Notes{Rows: int64(c.rows), Bytes: c.bytes, Populated: c.populated && c.kind == "m"}
+	if c.kind == "p" {
+		o.Notes.Rows = -1 // its partitions' rows are added up below
+	}
+	if c.key.Kind == Table {
+		o.set(FactPartitionKey, c.partKey).set(FactPersistence, c.persistence).set(FactRLS, c.rowSecurity).
+			set(FactReplica, c.replica).set(FactInherits, c.inherits)
+	}
+}
+
+// placePartition files a partition under its topmost table: as a Child when a policy makes it; otherwise it
+// is also Unmanaged. One of a table that is not managed is nobody's business.
+func (r *reader) placePartition(c *relation, all map[uint32]*relation, under map[Key]int) {
+	root, depth := c, 0
+	for root.partition && len(root.parents) == 1 && depth < 64 {
+		up, ok := all[root.parents[0]]
+		if !ok {
+			return // below a table of a schema that is not managed
+		}
+		root, depth = up, depth+1
+	}
+	parent := all[c.parents[0]]
+	if root.member || !slices.Contains(r.schemas, root.schema) || r.scope.excludes(root.schema, root.name) {
+		if slices.Contains(r.schemas, c.schema) && !root.member {
+			r.leave(TableKey(c.schema, c.name).String())
+		}
+		return
+	}
+	r.children = append(r.children, Child{Parent: parent.key, Table: TableKey(c.schema, c.name), Bound: c.bound, Leaf: c.kind != "p"})
+	if o, ok := r.objects[root.key]; ok && c.kind != "p" && c.rows > 0 {
+		o.Notes.Rows, o.Notes.Bytes = max(o.Notes.Rows, 0)+int64(c.rows), o.Notes.Bytes+c.bytes
+	}
+	if r.scope.policy(root.key) {
+		under[root.key]++
+		return
+	}
+	r.unmanage("partition", qualified(c.schema, c.name), "of "+root.key.String()+", which no partition policy names")
+}
+
+func qualified(schema, name string) string {
+	if schema == "" {
+		return name
+	}
+	return schema + "." + name
+}
+
+func join(lists ...string) string {
+	lists = slices.DeleteFunc(lists, func(s string) bool { return s == "" })
+	return strings.Join(lists, ", ")
+}
