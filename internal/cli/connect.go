@@ -1,0 +1,39 @@
+package cli
+
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/pgtender/pgtender/internal/config"
+	"github.com/pgtender/pgtender/internal/pg"
+)
+
+// maxConns bounds what one pgtender takes of the server's connections: parallel runs, the collector, and one to spare.
+const maxConns = 8
+
+// open connects for a command that reads: the server is there and of the right version, or the error says why not.
+func (a *app) open(ctx context.Context, env *config.Env) (*pgxpool.Pool, error) {
+	pool, err := pg.Open(ctx, env.URL, maxConns)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := pg.Preflight(ctx, pool); err != nil {
+		pool.Close()
+		return nil, err
+	}
+	return pool, nil
+}
+
+// openPrimary connects for a command that writes: a standby is refused.
+func (a *app) openPrimary(ctx context.Context, env *config.Env) (*pgxpool.Pool, error) {
+	pool, err := a.open(ctx, env)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := pg.PreflightPrimary(ctx, pool); err != nil {
+		pool.Close()
+		return nil, err
+	}
+	return pool, nil
+}
