@@ -200,7 +200,8 @@ func initdb(ctx context.Context, opt *Options, user *account, data string) error
 
 // seeded returns a cluster as initdb leaves it, kept in the cache for the next time.
 func seeded(ctx context.Context, opt *Options, user *account) (string, error) {
-	seed := filepath.Join(opt.CacheDir, "cluster-"+opt.Programs.Version)
+	// Each user has one, since only its owner may read a data folder.
+	seed := filepath.Join(opt.CacheDir, fmt.Sprintf("cluster-%s-%d", opt.Programs.Version, os.Geteuid()))
 	if _, err := os.Stat(seed); err == nil {
 		return seed, nil
 	}
@@ -299,6 +300,18 @@ func (c cluster) discard(log io.Writer) error {
 	}
 	if err := os.RemoveAll(c.Data); err != nil {
 		return fmt.Errorf("remove what an earlier run left: %w", err)
+	}
+	return nil
+}
+
+// removeOutside removes the folder that stood in for one out of reach, when it is empty.
+func (c cluster) removeOutside() error {
+	parent := filepath.Dir(c.Data)
+	if filepath.Dir(parent) != outside {
+		return nil
+	}
+	if err := os.Remove(parent); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove the data's place: %w", err)
 	}
 	return nil
 }

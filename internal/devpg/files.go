@@ -32,8 +32,12 @@ func flock(f *os.File, how int) error {
 	}
 }
 
+// openLock opens a file to be locked. One that another user made can be locked all the same.
 func openLock(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+	if errors.Is(err, fs.ErrPermission) {
+		f, err = os.Open(path)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open the lock file: %w", err)
 	}

@@ -202,18 +202,20 @@ func (g *guard) clear() {
 		sig = syscall.SIGQUIT
 	}
 	g.down(sig)
-	gone := []string{g.Sockets, filepath.Join(g.Dir, addressName)}
+	gone := []string{filepath.Join(g.Dir, addressName), g.Sockets}
 	if g.Ephemeral {
 		gone = append(gone, g.Cluster.Data)
 	}
 	if g.Private {
 		gone = append(gone, g.Dir)
-		if parent := filepath.Dir(g.Cluster.Data); filepath.Dir(parent) == outside {
-			gone = append(gone, parent)
-		}
 	}
 	for _, path := range gone {
 		if err := os.RemoveAll(path); err != nil {
+			g.say("%v", err)
+		}
+	}
+	if g.Private {
+		if err := g.Cluster.removeOutside(); err != nil {
 			g.say("%v", err)
 		}
 	}

@@ -94,12 +94,12 @@ func installedFolders(ctx context.Context) []string {
 
 // unreachableError is a folder of programs that the server's user may not enter.
 type unreachableError struct {
-	dir  string
-	user string
+	dir, user string
+	err       error
 }
 
 func (e *unreachableError) Error() string {
-	return fmt.Sprintf("%s is out of reach for user %s, as whom the server runs when started by root", e.dir, e.user)
+	return fmt.Sprintf("%s is out of reach for user %s, as whom the server runs when started by root (%v)", e.dir, e.user, e.err)
 }
 
 var versionLine = regexp.MustCompile(`^postgres \(PostgreSQL\) ((\d+)\S*)`)
@@ -131,7 +131,7 @@ func inspect(ctx context.Context, dir string, acct *account) (Bin, error) {
 	bin.Version = found[1]
 	if acct != nil {
 		if _, err := run(ctx, acct, bin.program("postgres"), "--version"); err != nil {
-			return Bin{}, &unreachableError{dir, acct.Name}
+			return Bin{}, &unreachableError{dir, acct.Name, err}
 		}
 	}
 	return bin, nil

@@ -169,7 +169,7 @@ func (s *Server) startNew(ctx context.Context, opt *Options, guarding *os.File) 
 		return err
 	}
 	s.Data = where.Data
-	s.removeOldSockets()
+	s.forgetOld()
 	sockets, err := socketFolder(ctx, where.User)
 	if err != nil {
 		return err
@@ -202,7 +202,7 @@ func (o *Options) settings() map[string]string {
 			"fsync":                      "off",
 			"max_connections":            "200",
 			"shared_buffers":             "256MB",
-			"max_wal_size":               "4GB",
+			"max_wal_size":               "1GB",
 			"checkpoint_timeout":         "30min",
 			"dynamic_shared_memory_type": "mmap", // nothing outlives kill -9 in /dev/shm
 		})
@@ -230,13 +230,16 @@ func socketFolder(ctx context.Context, user *account) (string, error) {
 	return dir, nil
 }
 
-// removeOldSockets removes the socket folder of a guard that was killed.
-func (s *Server) removeOldSockets() {
+// forgetOld removes what a guard that was killed left: nobody is to join a server that is gone. What
+// cannot be removed is replaced when the new server runs.
+func (s *Server) forgetOld() {
+	path := filepath.Join(s.Dir, addressName)
 	var last Address
-	text, err := os.ReadFile(filepath.Join(s.Dir, addressName))
+	text, err := os.ReadFile(path)
 	if err == nil && json.Unmarshal(text, &last) == nil && strings.HasPrefix(filepath.Base(last.Sockets), socketPrefix) {
-		os.RemoveAll(last.Sockets) // what cannot be removed does no harm
+		os.RemoveAll(last.Sockets)
 	}
+	os.Remove(path)
 }
 
 // setPassword gives the superuser its password, over the socket, which asks for none.
@@ -326,4 +329,33 @@ func (s *Server) waitForGuard(ctx context.Context) error {
 	}
 	defer lock.Close()
 	return waitLock(ctx, lock, syscall.LOCK_EX)
+}
+
+// Clear ends what still runs in the folder of a private ephemeral server whose owner and guard are
+// gone, and removes the folder. It leaves a folder in use alone.
+func Clear(ctx context.Context, dir string) error {
+	for _, name := range []string{"clients.lock", "guard.lock"} {
+		lock, err := openLock(filepath.Join(dir, name))
+		if err != nil {
+			return err
+		}
+		defer lock.Close()
+		if err := flock(lock, syscall.LOCK_EX); errors.Is(err, errHeld) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+	}
+	(&Server{Dir: dir}).forgetOld()
+	where, err := locate(ctx, &Options{Dir: dir, Log: io.Discard})
+	if err == nil {
+		err = where.discard(io.Discard)
+	}
+	if err == nil {
+		err = os.RemoveAll(dir)
+	}
+	if err != nil {
+		return fmt.Errorf("clear away what is left of the server in %s: %w", dir, err)
+	}
+	return where.removeOutside()
 }

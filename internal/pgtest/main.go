@@ -26,13 +26,12 @@ const patience = 5 * time.Minute
 var process struct {
 	sync.Mutex
 	main   bool // Main runs
-	swept  bool
 	server *devpg.Server
 }
 
-// Main runs a package's tests and returns the exit code for os.Exit. The server is started when the
-// first test asks for it.
-func Main(m *testing.M) int {
+// Main runs a package's tests and returns the exit code for os.Exit; m is the *testing.M. The server
+// is started when the first test asks for it.
+func Main(m interface{ Run() int }) int {
 	if devpg.GuardMain() {
 		return 0
 	}
@@ -57,8 +56,11 @@ func Main(m *testing.M) int {
 // Hold starts the shared server of this checkout, or joins it, for a program that runs tests. The
 // program must begin with devpg.GuardMain.
 func Hold(ctx context.Context) (*devpg.Server, error) {
-	base, err := baseFolder()
+	base, err := baseFolder(fastest())
 	if err != nil {
+		return nil, err
+	}
+	if err := sweep(ctx); err != nil {
 		return nil, err
 	}
 	bin, err := devpg.Programs(ctx, cacheFolder(), os.Stderr)
@@ -119,10 +121,10 @@ func cacheFolder() string {
 	return filepath.Join(os.TempDir(), "pgtender-cache-"+strconv.Itoa(os.Geteuid()))
 }
 
-// baseFolder holds the servers of this user's tests of this checkout.
-func baseFolder() (string, error) {
+// baseFolder, in the temporary folder parent, holds the servers of this user's tests of this checkout.
+func baseFolder(parent string) (string, error) {
 	sum := sha256.Sum256([]byte(checkout()))
-	dir := filepath.Join(os.TempDir(), fmt.Sprintf("pgtender-test-%d-%s", os.Geteuid(), hex.EncodeToString(sum[:4])))
+	dir := filepath.Join(parent, fmt.Sprintf("pgtender-test-%d-%s", os.Geteuid(), hex.EncodeToString(sum[:4])))
 	if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
 		return "", fmt.Errorf("make a folder for the tests' servers: %w", err)
 	}
@@ -138,4 +140,41 @@ func baseFolder() (string, error) {
 		return "", fmt.Errorf("folder for the tests' servers: %w", err)
 	}
 	return dir, nil
+}
+
+// fastest is the temporary folder for the shared server: in memory where there is plenty of it, since
+// to make and drop a database is mostly to make and drop some three hundred small files. It goes by what
+// the machine has, not by what is free, as all test processes must come to the same answer.
+func fastest() string {
+	const memory = "/dev/shm"
+	if os.Getenv("TMPDIR") != "" {
+		return os.TempDir()
+	}
+	var fs syscall.Statfs_t
+	if err := syscall.Statfs(memory, &fs); err != nil || uint64(fs.Blocks)*uint64(fs.Bsize) < 8<<30 {
+		return os.TempDir()
+	}
+	return memory
+}
+
+// sweep clears away private servers whose test and guard were both killed. Such a folder is a minute
+// old at least: a younger one may be about to be used.
+func sweep(ctx context.Context) error {
+	base, err := baseFolder(os.TempDir())
+	if err != nil {
+		return err
+	}
+	dirs, err := filepath.Glob(filepath.Join(base, "private-*"))
+	if err != nil {
+		return err
+	}
+	for _, dir := range dirs {
+		if info, err := os.Stat(dir); err != nil || time.Since(info.ModTime()) < time.Minute {
+			continue
+		}
+		if err := devpg.Clear(ctx, dir); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -80,7 +80,7 @@ func private(t testing.TB, opt devpg.Options) *devpg.Server {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	base, err := baseFolder()
+	base, err := baseFolder(os.TempDir())
 	if err != nil {
 		t.Fatalf("pgtest: %v", err)
 	}
