@@ -3,7 +3,6 @@ package state
 import (
 	"context"
 	"embed"
-	"errors"
 	"fmt"
 	"io/fs"
 	"sort"
@@ -140,6 +139,7 @@ type found struct {
 	tablesNoRights  []string
 	tablesNotOwned  []string
 	versionReadable bool
+	tables          []string // all of them
 }
 
 const lookSQL = `
@@ -157,14 +157,15 @@ SELECT current_database(), current_user, n.oid IS NOT NULL,
                             (c.relname = 'version' OR has_table_privilege(c.oid, 'INSERT') AND has_table_privilege(c.oid, 'UPDATE') AND has_table_privilege(c.oid, 'DELETE')))),
                 '{}'),
        coalesce((SELECT array_agg(c.relname::text ORDER BY c.relname) FROM pg_class c
-                 WHERE c.relnamespace = n.oid AND c.relkind = 'r' AND NOT pg_has_role(c.relowner, 'USAGE')), '{}')
+                 WHERE c.relnamespace = n.oid AND c.relkind = 'r' AND NOT pg_has_role(c.relowner, 'USAGE')), '{}'),
+       coalesce((SELECT array_agg(c.relname::text ORDER BY c.relname) FROM pg_class c WHERE c.relnamespace = n.oid AND c.relkind = 'r'), '{}')
 FROM (SELECT 'pgtender'::name AS wanted) w LEFT JOIN pg_namespace n ON n.nspname = w.wanted`
 
 func look(ctx context.Context, q pg.Querier) (found, error) {
 	var f found
 	var hasVersion bool
 	err := q.QueryRow(ctx, lookSQL).Scan(&f.database, &f.user, &f.schema, &f.owner, &f.usage, &f.create,
-		&f.createSchemas, &f.versionReadable, &hasVersion, &f.tablesNoRights, &f.tablesNotOwned)
+		&f.createSchemas, &f.versionReadable, &hasVersion, &f.tablesNoRights, &f.tablesNotOwned, &f.tables)
 	if err != nil {
 		return f, pg.Explain(fmt.Errorf("look at schema %s: %w", Schema, err))
 	}
@@ -220,8 +221,8 @@ func (f found) mayBring() error {
 		return &PrivilegeError{
 			Lacks: fmt.Sprintf("schema %s is of version %d and must be brought to %d, which only the owner of %s can do", Schema, f.version, Version, qualified(f.tablesNotOwned)),
 			Grant: fmt.Sprintf("pgtender apply   -- connected as %s", pg.Ident(f.owner))}
-	case f.schema && f.version == 0 && len(f.tablesNoRights)+len(f.tablesNotOwned) > 0:
-		return errors.New("schema " + Schema + " holds tables that are not pgtender's: " + qualified(f.tablesNotOwned) + ". Nothing was changed. Rename that schema or drop it.")
+	case f.version == 0 && len(f.tables) > 0:
+		return fmt.Errorf("schema %s holds tables that are not pgtender's: %s. Nothing was changed. Rename that schema, and try again", Schema, qualified(f.tables))
 	}
 	return nil
 }
