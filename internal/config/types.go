@@ -39,6 +39,7 @@ type Env struct {
 	SchemasGiven bool
 	Exclude      []Pattern // left alone
 	Sources      []Source  // in the order written
+	Ignored      []Note    // what the file says to the atlas CLI only, by place; plan prints it
 
 	Daemon     Daemon
 	Partitions []Partition
@@ -49,16 +50,17 @@ type Env struct {
 	Checks     []SQLCheck
 }
 
+// Note names a block or attribute of the atlas CLI that is accepted and has no effect here.
+type Note struct {
+	Pos    Pos
+	Name   string // as in the file, such as "lint" or "schema.repo"
+	Reason string
+}
+
 // Source is one entry of schema.src: a .hcl or .sql file, or a folder of them.
 type Source struct {
 	Path string // made absolute against the folder of atlas.hcl
 	Raw  string // as written
-	Pos  Pos
-}
-
-// Pattern is one entry of exclude, such as "public.legacy_*".
-type Pattern struct {
-	Text string
 	Pos  Pos
 }
 
@@ -121,7 +123,7 @@ type Archive struct {
 	Into        Table
 	Column      string // the time column of a table that is not partitioned; empty inside a partition block
 	Partitioned bool   // declared inside a partition block
-	Interval    Unit   // of the partition block; of the archive's own partitions
+	Interval    Unit   // of the partition block; of the archive's own partitions; empty for a plain table
 	After       Interval
 	Schedule    Schedule
 	Granularity Granularity
@@ -178,29 +180,3 @@ type SQLCheck struct {
 	Warning, Critical *float64
 	Pos               Pos
 }
-
-// Interval is a span of calendar time as PostgreSQL writes it ("1 year", "90 days", "2 minutes").
-type Interval struct {
-	Text     string
-	Months   int
-	Days     int
-	Duration time.Duration
-}
-
-// IsZero reports whether the interval is empty.
-func (i Interval) IsZero() bool { return i.Months == 0 && i.Days == 0 && i.Duration == 0 }
-
-// Before returns t minus the interval, with calendar arithmetic in loc that clamps to the last day
-// of a month as PostgreSQL does (31 March − 1 month = 28 or 29 February).
-func (i Interval) Before(t time.Time, loc *time.Location) time.Time {
-	t = t.In(loc)
-	y, m, d := t.Date()
-	first := time.Date(y, m-time.Month(i.Months), 1, 0, 0, 0, 0, loc)
-	if last := first.AddDate(0, 1, -1).Day(); d > last {
-		d = last
-	}
-	h, mi, s := t.Clock()
-	return time.Date(first.Year(), first.Month(), d-i.Days, h, mi, s, t.Nanosecond(), loc).Add(-i.Duration)
-}
-
-func (i Interval) String() string { return i.Text }

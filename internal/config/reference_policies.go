@@ -1,0 +1,117 @@
+package config
+
+import "strconv"
+
+const (
+	scheduleKind = "string, a schedule"
+	intervalKind = "string, an interval"
+	schemaDoc    = "The schema, when the label does not say it."
+	scheduleOff  = "what is no schedule, and one that never fires"
+)
+
+func daemonBlock() block {
+	return block{
+		name: "daemon", doc: "How `pgtender run` works.",
+		attrs: []attribute{
+			{name: "listen", kind: "string", def: defaultListen, doc: "Where HTTP is served, as `host:port`; without a host, on all addresses. `--listen` comes first.", refuses: "a port that is no number from 0 to 65535"},
+			{name: "time_zone", kind: "string", def: defaultTimeZone, doc: "The IANA name of the time zone of schedules and partition boundaries.", refuses: "unknown names, and `Local`, which would depend on the machine"},
+			{name: "apply", kind: "string", def: string(defaultApply), doc: "What happens to a difference in the schema, on start and on drift: `safe` applies statements without a hazard, `off` none."},
+			{name: "history", kind: intervalKind, def: defaultHistory, doc: "How long the ledger of runs is kept."},
+		},
+	}
+}
+
+func partitionBlock() block {
+	return block{
+		name: "partition", label: "the table's name", many: true,
+		doc: "Keeps partitions of a table, partitioned by range of time, ahead of the clock.",
+		attrs: []attribute{
+			{name: "schema", kind: "string", def: defaultSchema, doc: schemaDoc},
+			{name: "interval", kind: "string", required: true, doc: "The width of a partition: `day`, `week` (ISO, from Monday), `month`, `quarter` or `year`."},
+			{name: "ahead", kind: "whole number", def: strconv.Itoa(defaultAhead), doc: "How many whole intervals after the current one exist at least.", refuses: "less than 1, more than " + strconv.Itoa(maxAhead)},
+			{name: "schedule", kind: scheduleKind, def: defaultSchedule, doc: "When to look.", refuses: scheduleOff},
+		},
+		blocks: []block{{
+			name: "archive", doc: "Moves what is old into another table.",
+			attrs: []attribute{
+				{name: "after", kind: intervalKind, required: true, doc: "How old a row must be."},
+				{name: "into", kind: "string", required: true, doc: "The archive table, `name` or `schema.name`; without a schema, in the table's own. It is not declared: its definition follows from the table's.", refuses: "the table itself, a table with a policy, an excluded one, and one archive table for two tables"},
+				{name: "schedule", kind: scheduleKind, def: defaultArchiveSchedule, doc: "When to move.", refuses: scheduleOff},
+				{name: "granularity", kind: "string", def: string(defaultGranularity), doc: "`partition` moves whole partitions only; `row` also the old rows of the one that straddles the cut."},
+				dropAfter(), allowDataLoss(),
+			},
+		}},
+	}
+}
+
+func dropAfter() attribute {
+	return attribute{name: "drop_after", standing: later, reason: "dropping from the archive is not supported yet"}
+}
+
+func allowDataLoss() attribute {
+	return attribute{name: "allow_data_loss", standing: later, reason: "dropping from the archive is not supported yet"}
+}
+
+func archiveBlock() block {
+	return block{
+		name: "archive", label: "the table's name", many: true,
+		doc: "Moves the old rows of a table that is not partitioned into another table, in batches. For a partitioned table the block stands inside `partition`.",
+		attrs: []attribute{
+			{name: "schema", kind: "string", def: defaultSchema, doc: schemaDoc},
+			{name: "column", kind: "string", required: true, doc: "The column that says how old a row is."},
+			{name: "after", kind: intervalKind, required: true, doc: "How old a row must be."},
+			{name: "into", kind: "string", required: true, doc: "The archive table, as in `partition`.", refuses: "as in `partition`"},
+			{name: "schedule", kind: scheduleKind, def: defaultArchiveSchedule, doc: "When to move.", refuses: scheduleOff},
+			{name: "granularity", standing: refused, reason: "a table that is not partitioned is always archived by rows; remove it"},
+			dropAfter(), allowDataLoss(),
+		},
+	}
+}
+
+func refreshBlock() block {
+	return block{
+		name: "refresh", label: "the view's name", many: true,
+		doc: "Keeps a materialised view fresh.",
+		attrs: []attribute{
+			{name: "schema", kind: "string", def: defaultSchema, doc: schemaDoc},
+			{name: "schedule", kind: scheduleKind, required: true, doc: "When to refresh.", refuses: scheduleOff},
+			{name: "when", kind: "string", def: string(defaultWhen), doc: "`always` refreshes each time; `auto` passes over a refresh that is proved needless."},
+			{name: "max_staleness", kind: intervalKind, doc: "With `when = \"auto\"`: after this long a refresh is made in any case. Left out: no such limit.", refuses: "being given without `when = \"auto\"`"},
+			{name: "concurrently", kind: "true or false", def: "true", doc: "Whether readers may go on during a refresh, which needs a unique index; false blocks them."},
+		},
+	}
+}
+
+func ioBlock() block {
+	return block{
+		name: "io", doc: "Looks after the server's asynchronous I/O settings. Left out: nothing does.",
+		attrs: []attribute{
+			{name: "mode", kind: "string", def: string(defaultIOMode), doc: "`observe` measures, `recommend` also gives advice, `apply` also makes the changes that a reload can undo."},
+			{name: "schedule", kind: scheduleKind, def: defaultSchedule, doc: "When to look.", refuses: scheduleOff},
+		},
+	}
+}
+
+func jobBlock() block {
+	return block{
+		name: "job", label: "the job's name", many: true,
+		doc: "An own job: one SQL statement on a schedule. The name has letters, digits and `_`, does not begin with a digit, and is not a built-in job's.",
+		attrs: []attribute{
+			{name: "schedule", kind: scheduleKind, required: true, doc: "When to run.", refuses: scheduleOff},
+			{name: "sql", kind: "string", required: true, doc: "The statement.", refuses: "nothing but space and comments"},
+			{name: "timeout", kind: intervalKind, doc: "How long the statement may run. Left out: the runner's own limit.", refuses: "months and years, and more than " + strconv.Itoa(maxTimeoutDays) + " days"},
+		},
+	}
+}
+
+func checkBlock() block {
+	return block{
+		name: "check", label: "the check's name", many: true,
+		doc: "An own check. The name has letters, digits and `_` and does not begin with a digit. At least one of the two thresholds is given.",
+		attrs: []attribute{
+			{name: "sql", kind: "string", required: true, doc: "A query that yields one number, or rows of an object's name and a number.", refuses: "nothing but space and comments"},
+			{name: "warning", kind: "number", doc: "At this value or above, the check warns.", refuses: "more than `critical`"},
+			{name: "critical", kind: "number", doc: "At this value or above, the check is critical."},
+		},
+	}
+}
