@@ -1,0 +1,155 @@
+package refresh
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgtender/pgtender/internal/config"
+	"github.com/pgtender/pgtender/internal/pg"
+)
+
+// view is what a refresh needs to know beforehand; one query, no lock on the view.
+type view struct {
+	OID         uint32
+	Kind        string // relkind
+	Populated   bool
+	Rows        float64 // of the last ANALYZE or VACUUM; -1: never
+	Bytes       int64   // its heap, by the same
+	UsableIndex string  // "" when none allows CONCURRENTLY
+	Unusable    []string
+	Owner       string
+	User        string
+	Database    string
+	ReadOnly    bool
+
+	MayMaintain  bool
+	MayUseSchema bool
+	OwnerMayTemp bool
+}
+
+// The conditions on the index are those of is_usable_unique_index in PostgreSQL's matview.c.
+const lookSQL = `
+SELECT c.oid, c.relkind::text, c.relispopulated, c.reltuples, c.relpages::bigint * current_setting('block_size')::bigint,
+       coalesce((SELECT min(ic.relname) FROM pg_index i JOIN pg_class ic ON ic.oid = i.indexrelid
+                  WHERE i.indrelid = c.oid AND i.indisunique AND i.indimmediate AND i.indisvalid
+                    AND i.indpred IS NULL AND NOT 0 = ANY (i.indkey)), ''),
+       coalesce((SELECT array_agg(ic.relname || ' (' ||
+                          CASE WHEN i.indpred IS NOT NULL THEN 'it has a WHERE'
+                               WHEN 0 = ANY (i.indkey) THEN 'it is on an expression'
+                               WHEN NOT i.indisvalid THEN 'it is invalid' ELSE 'it is deferrable' END || ')' ORDER BY ic.relname)
+                   FROM pg_index i JOIN pg_class ic ON ic.oid = i.indexrelid
+                  WHERE i.indrelid = c.oid AND i.indisunique
+                    AND NOT (i.indimmediate AND i.indisvalid AND i.indpred IS NULL AND NOT 0 = ANY (i.indkey))), '{}')::text[],
+       pg_get_userbyid(c.relowner), current_user, current_database(),
+       current_setting('transaction_read_only')::bool AND pg_is_in_recovery(),
+       has_table_privilege(c.oid, 'MAINTAIN'), has_schema_privilege(c.relnamespace, 'USAGE'),
+       has_database_privilege(c.relowner, current_database(), 'TEMP')
+  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE n.nspname = $1 AND c.relname = $2`
+
+func look(ctx context.Context, tx pgx.Tx, name config.Table) (*view, error) {
+	var v view
+	err := tx.QueryRow(ctx, lookSQL, name.Schema, name.Name).Scan(&v.OID, &v.Kind, &v.Populated, &v.Rows, &v.Bytes, &v.UsableIndex,
+		&v.Unusable, &v.Owner, &v.User, &v.Database, &v.ReadOnly, &v.MayMaintain, &v.MayUseSchema, &v.OwnerMayTemp)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, &Error{Problem: "there is no such materialised view",
+			Advice: "create it (pgtender apply), or take its refresh block out of the file."}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &v, nil
+}
+
+// refusal is why the view cannot be refreshed at all, known before anything is tried.
+func (v *view) refusal(policy config.Refresh) error {
+	name := pg.Ident(policy.View.Schema, policy.View.Name)
+	switch {
+	case v.Kind != "m":
+		return &Error{Problem: fmt.Sprintf("it is %s, not a materialised view", kindName(v.Kind)), Advice: "take its refresh block out of the file."}
+	case v.ReadOnly:
+		return &Error{Problem: "the server is a read-only standby", Advice: "connect to its primary."}
+	case !v.MayUseSchema:
+		return &Error{Problem: fmt.Sprintf("role %q may not use its schema", v.User),
+			Advice: fmt.Sprintf("GRANT USAGE ON SCHEMA %s TO %s;", pg.Ident(policy.View.Schema), pg.Ident(v.User))}
+	case !v.MayMaintain:
+		return &Error{Problem: fmt.Sprintf("role %q may not refresh it", v.User),
+			Advice: fmt.Sprintf("GRANT MAINTAIN ON TABLE %s TO %s;", name, pg.Ident(v.User))}
+	case policy.Concurrently && v.Populated && !v.OwnerMayTemp:
+		return &Error{Problem: fmt.Sprintf("its owner %q may not make the temporary table that a concurrent refresh needs", v.Owner),
+			Advice: fmt.Sprintf("GRANT TEMPORARY ON DATABASE %s TO %s;", pg.Ident(v.Database), pg.Ident(v.Owner))}
+	}
+	return nil
+}
+
+func kindName(relkind string) string {
+	if name, ok := map[string]string{
+		"r": "a table", "p": "a partitioned table", "v": "a view", "i": "an index", "S": "a sequence", "f": "a foreign table",
+	}[relkind]; ok {
+		return name
+	}
+	return "a relation of kind " + relkind
+}
+
+// depthSQL gives the pairs (view, ancestor) among the named views, through plain views and other materialised views.
+const depthSQL = `
+WITH RECURSIVE named AS (
+  SELECT c.oid, n.nspname, c.relname
+    FROM unnest($1::text[], $2::text[]) AS w (nspname, relname)
+    JOIN pg_namespace n ON n.nspname = w.nspname
+    JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = w.relname AND c.relkind = 'm'
+), stands_on (root, oid) AS (
+  SELECT oid, oid FROM named
+  UNION
+  SELECT s.root, d.refobjid
+    FROM stands_on s
+    JOIN pg_rewrite r ON r.ev_class = s.oid
+    JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid
+                    AND d.refclassid = 'pg_class'::regclass AND d.refobjid <> r.ev_class
+)
+SELECT c.nspname, c.relname, p.nspname, p.relname
+  FROM stands_on s JOIN named c ON c.oid = s.root JOIN named p ON p.oid = s.oid
+ WHERE s.root <> s.oid
+ ORDER BY 1, 2, 3, 4`
+
+// Depths says for each view of a refresh policy how many views of policies lie below it, along the longest chain. Views
+// that do not exist have none.
+func Depths(ctx context.Context, db pg.Querier, env *config.Env) (map[config.Table]int, error) {
+	schemas, names := make([]string, len(env.Refreshes)), make([]string, len(env.Refreshes))
+	for i, policy := range env.Refreshes {
+		schemas[i], names[i] = policy.View.Schema, policy.View.Name
+	}
+	rows, err := db.Query(ctx, depthSQL, schemas, names)
+	if err != nil {
+		return nil, fmt.Errorf("read which views stand on which: %w", err)
+	}
+	parents := map[config.Table][]config.Table{}
+	var child, parent config.Table
+	_, err = pgx.ForEachRow(rows, []any{&child.Schema, &child.Name, &parent.Schema, &parent.Name}, func() error {
+		parents[child] = append(parents[child], parent)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read which views stand on which: %w", err)
+	}
+	depths := map[config.Table]int{}
+	var depth func(t config.Table) int
+	depth = func(t config.Table) int {
+		if d, ok := depths[t]; ok {
+			return d
+		}
+		d := 0
+		for _, p := range parents[t] { // PostgreSQL allows no cycle of materialised views
+			d = max(d, depth(p)+1)
+		}
+		depths[t] = d
+		return d
+	}
+	for _, policy := range env.Refreshes {
+		depth(policy.View)
+	}
+	return depths, nil
+}
