@@ -1,0 +1,58 @@
+# `make` lists the targets.
+
+GO       ?= go
+VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LINTER   := v2.15.0
+CACHE    := $(CURDIR)/.cache
+LINT     := $(CACHE)/bin/golangci-lint-$(LINTER)
+
+# What make test runs, and further arguments of go test: make test PKG=./jobs/... ARGS='-run Archive'
+PKG      ?= ./...
+ARGS     ?=
+BENCH    ?= .
+
+# The race detector needs a C compiler.
+CC_FOUND := $(shell command -v $${CC:-gcc} 2>/dev/null || command -v cc 2>/dev/null)
+RACE     := $(if $(CC_FOUND),-race)
+
+.DEFAULT_GOAL := help
+.PHONY: help build run test lint check bench postgres clean FORCE
+
+help: ## list the targets
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## bin/pgtender, one static binary
+	CGO_ENABLED=0 $(GO) build -buildvcs=false -trimpath -ldflags '-s -w -X github.com/pgtender/pgtender/internal/cli.Version=$(VERSION)' -o bin/pgtender ./cmd/pgtender
+
+run: build ## a PostgreSQL 18 (or DATABASE_URL), sample data, the schema, the daemon; until Ctrl-C
+	@exec bin/pgtender dev
+
+test: $(CACHE)/bin/gotest ## every test on a real PostgreSQL 18, race detector on; PKG= and ARGS= narrow it
+	$(if $(RACE),,@echo 'no C compiler: the tests run WITHOUT the race detector; install gcc' >&2)
+	@$(if $(RACE),CGO_ENABLED=1 )$(CACHE)/bin/gotest $(RACE) -count=1 -p 2 -timeout 10m $(ARGS) $(PKG)
+	$(if $(RACE),,@echo 'ran WITHOUT the race detector: no C compiler' >&2)
+
+lint: $(LINT) ## the linters, with the import rule
+	$(LINT) run ./...
+
+check: ## lint and test: what CI runs
+	$(MAKE) lint
+	$(MAKE) test
+
+bench: $(CACHE)/bin/gotest ## the benchmarks, on the same PostgreSQL 18; BENCH= picks some
+	$(CACHE)/bin/gotest -run '^$$' -bench '$(BENCH)' -benchtime 1x -count=1 -p 1 -timeout 60m $(ARGS) $(PKG)
+
+postgres: ## get PostgreSQL 18's programs and say where they are
+	@$(GO) run -buildvcs=false ./internal/devpg/postgres
+
+clean: ## remove what was built and downloaded; the data in .pgtender/ stay
+	rm -rf bin .cache
+
+$(CACHE)/bin/gotest: FORCE
+	@$(GO) build -buildvcs=false -o $@ ./internal/pgtest/gotest
+
+# Through the module proxy, as the binaries of the release page may be out of reach.
+$(LINT):
+	@mkdir -p $(CACHE)/bin/new
+	GOBIN=$(CACHE)/bin/new GOFLAGS= $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINTER)
+	@mv $(CACHE)/bin/new/golangci-lint $@ && rmdir $(CACHE)/bin/new
