@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -71,14 +70,16 @@ func place(ctx context.Context, opt *Options, link string) (cluster, error) {
 	if err := makeReachable(filepath.Dir(target)); err != nil {
 		return cluster{}, err
 	}
-	fmt.Fprintf(opt.Log, "keeping the data in %s: user %s cannot enter %s\n", target, user.Name, opt.Dir)
-	if err := os.Symlink(target, link); err != nil {
-		return cluster{}, fmt.Errorf("note where the data lies: %w", err)
-	}
 	if _, err := os.Stat(target); err == nil {
+		fmt.Fprintf(opt.Log, "using the data of an earlier %s, which are in %s; remove that folder to start afresh\n", opt.Dir, target)
 		if user, err = ownerAccount(target); err != nil {
 			return cluster{}, err
 		}
+	} else {
+		fmt.Fprintf(opt.Log, "keeping the data in %s: user %s cannot enter %s\n", target, user.Name, opt.Dir)
+	}
+	if err := os.Symlink(target, link); err != nil {
+		return cluster{}, fmt.Errorf("note where the data are: %w", err)
 	}
 	return cluster{target, user}, nil
 }
@@ -199,7 +200,7 @@ func initdb(ctx context.Context, opt *Options, user *account, data string) error
 }
 
 // seeded returns a cluster as initdb leaves it, kept in the cache for the next time.
-func seeded(ctx context.Context, opt *Options, user *account) (string, error) {
+func seeded(ctx context.Context, opt *Options, user *account) (_ string, err error) {
 	// Each user has one, since only its owner may read a data folder.
 	seed := filepath.Join(opt.CacheDir, fmt.Sprintf("cluster-%s-%d", opt.Programs.Version, os.Geteuid()))
 	if _, err := os.Stat(seed); err == nil {
@@ -221,7 +222,7 @@ func seeded(ctx context.Context, opt *Options, user *account) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("make a cluster: %w", err)
 	}
-	defer os.RemoveAll(made)
+	defer func() { err = errors.Join(err, os.RemoveAll(made)) }()
 	if err := user.own(made); err != nil {
 		return "", fmt.Errorf("make a cluster: %w", err)
 	}
@@ -290,12 +291,17 @@ func (c cluster) lastPort() int {
 	return port
 }
 
-// discard removes the data of an ephemeral server whose guard was killed.
-func (c cluster) discard(log io.Writer) error {
+// discard removes the data of an ephemeral server whose guard was killed. Data without the mark that
+// they are such are somebody's, and refused.
+func (c cluster) discard(opt *Options) error {
+	mark := filepath.Join(opt.Dir, "ephemeral")
 	if _, err := os.Lstat(c.Data); errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return replaceFile(mark, "The data in this folder are a test's: they are removed without asking.\n", 0o644, nil)
 	}
-	if err := c.evict(func(format string, args ...any) { fmt.Fprintf(log, format+"\n", args...) }); err != nil {
+	if _, err := os.Stat(mark); err != nil {
+		return fmt.Errorf("the data in %s are not those of a server for tests, which would be removed: move them away: %w", c.Data, err)
+	}
+	if err := c.evict(func(format string, args ...any) { fmt.Fprintf(opt.Log, format+"\n", args...) }); err != nil {
 		return err
 	}
 	if err := os.RemoveAll(c.Data); err != nil {
@@ -304,13 +310,15 @@ func (c cluster) discard(log io.Writer) error {
 	return nil
 }
 
-// removeOutside removes the folder that stood in for one out of reach, when it is empty.
+func (c cluster) isOutside() bool { return filepath.Dir(filepath.Dir(c.Data)) == outside }
+
+// removeOutside removes the folder that stood in for an ephemeral server's.
 func (c cluster) removeOutside() error {
 	parent := filepath.Dir(c.Data)
-	if filepath.Dir(parent) != outside {
+	if !c.isOutside() {
 		return nil
 	}
-	if err := os.Remove(parent); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := os.RemoveAll(parent); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("remove the data's place: %w", err)
 	}
 	return nil

@@ -96,7 +96,7 @@ func (s *Server) spawnGuard(ctx context.Context, job assignment) error {
 	if err != nil {
 		ordersOut.Close()
 		answers.Close()
-		go cmd.Wait() // it ends by itself: nobody uses its server
+		go func() { _ = cmd.Wait() }() // it ends by itself: nobody uses its server
 		return err
 	}
 	return nil
@@ -119,7 +119,7 @@ func (s *Server) ask(ctx context.Context, o order) (Address, error) {
 	if s.guard == nil {
 		return Address{}, errors.New("another process started it, and only that one may")
 	}
-	stop := context.AfterFunc(ctx, func() { s.answers.SetReadDeadline(time.Unix(1, 0)) })
+	stop := context.AfterFunc(ctx, func() { _ = s.answers.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
 	if err := json.NewEncoder(s.orders).Encode(o); err != nil {
 		return Address{}, fmt.Errorf("tell the server's guard: %w", err)

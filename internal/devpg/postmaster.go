@@ -43,7 +43,7 @@ func (c cluster) spawn(program string, log *os.File, orphaned syscall.Signal) (*
 	}
 	p := &postmaster{cmd: cmd, done: make(chan struct{})}
 	go func() {
-		cmd.Wait() // how it ended is in its log
+		_ = cmd.Wait() // how it ended is in its log
 		close(p.done)
 	}()
 	return p, nil
@@ -69,7 +69,7 @@ func (p *postmaster) stop(sig syscall.Signal) {
 		if softer = softer && step.sig != sig; softer {
 			continue
 		}
-		p.cmd.Process.Signal(step.sig) // an error means that it has ended
+		_ = p.cmd.Process.Signal(step.sig) // an error means that it has ended
 		select {
 		case <-p.done:
 			return
@@ -111,8 +111,8 @@ func (c cluster) readPIDFile() (*pidFile, error) {
 }
 
 // evict ends a server that an owner who is gone left in the data folder, and removes a postmaster.pid
-// that no server stands behind: its number may be another process's by now, and the server would then
-// refuse to start. The caller holds the folder's locks.
+// whose number is another process's by now: the server would refuse to start. If no process has that number, the
+// file is left to the server, which looks closer. The caller holds the folder's locks.
 func (c cluster) evict(log func(format string, args ...any)) error {
 	left, err := c.readPIDFile()
 	if err != nil || left == nil {
@@ -129,9 +129,13 @@ func (c cluster) evict(log func(format string, args ...any)) error {
 			}
 		}
 	}
-	if serves(left.PID, c.Data) {
+	switch {
+	case !alive(left.PID):
+		return nil
+	case serves(left.PID, c.Data):
 		return fmt.Errorf("the server that an earlier run left (process %d) does not end: end it, then try again", left.PID)
 	}
+	log("removing a stale postmaster.pid: process %d is no server of %s", left.PID, c.Data)
 	if err := os.Remove(filepath.Join(c.Data, "postmaster.pid")); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("remove a stale postmaster.pid: %w", err)
 	}
@@ -147,15 +151,17 @@ func gone(pid int, data string, patience time.Duration) bool {
 	return false
 }
 
+func alive(pid int) bool { return pid > 0 && syscall.Kill(pid, 0) != syscall.ESRCH }
+
 // serves reports whether the process is a postmaster of the data folder.
 func serves(pid int, data string) bool {
-	if syscall.Kill(pid, 0) == syscall.ESRCH {
+	if !alive(pid) {
 		return false
 	}
 	// A postmaster works in its data folder.
 	if cwd, err := os.Readlink(fmt.Sprintf("/proc/%d/cwd", pid)); err == nil {
-		real, err := filepath.EvalSymlinks(data)
-		return err == nil && cwd == real
+		resolved, err := filepath.EvalSymlinks(data)
+		return err == nil && cwd == resolved
 	}
 	if _, err := os.Stat("/proc/self/cwd"); err == nil {
 		return false // the system has /proc, and the process ended or is not ours to look at

@@ -74,8 +74,8 @@ func installedFolders(ctx context.Context) []string {
 	}
 	if path, err := exec.LookPath("postgres"); err == nil {
 		if abs, err := filepath.Abs(path); err == nil {
-			if real, err := filepath.EvalSymlinks(abs); err == nil {
-				dirs = append(dirs, filepath.Dir(real))
+			if target, err := filepath.EvalSymlinks(abs); err == nil {
+				dirs = append(dirs, filepath.Dir(target))
 			}
 			dirs = append(dirs, filepath.Dir(abs))
 		}

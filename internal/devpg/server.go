@@ -58,12 +58,11 @@ type Server struct {
 	Dir  string // Options.Dir, absolute
 	Data string // the data folder
 
-	password  string
-	ephemeral bool
-	clients   *os.File  // our share of clients.lock
-	guard     *exec.Cmd // nil when we joined
-	orders    io.WriteCloser
-	answers   *os.File
+	password string
+	clients  *os.File  // our share of clients.lock
+	guard    *exec.Cmd // nil when we joined
+	orders   io.WriteCloser
+	answers  *os.File
 }
 
 // Start runs the server in opt.Dir, or joins it when it runs already: then Port and Settings are as
@@ -84,7 +83,7 @@ func Start(ctx context.Context, opt Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{Dir: opt.Dir, password: opt.Password, ephemeral: opt.Ephemeral, clients: clients}
+	s := &Server{Dir: opt.Dir, password: opt.Password, clients: clients}
 	if err := s.start(ctx, &opt); err != nil {
 		clients.Close()
 		return nil, fmt.Errorf("PostgreSQL in %s: %w", opt.Dir, err)
@@ -133,19 +132,19 @@ func (s *Server) join(opt *Options) (bool, error) {
 	} else if err != nil {
 		return false, err
 	}
+	s.Data = filepath.Join(s.Dir, "data")
+	if target, err := os.Readlink(s.Data); err == nil {
+		s.Data = target
+	}
 	text, err := os.ReadFile(filepath.Join(s.Dir, addressName))
-	if errors.Is(err, fs.ErrNotExist) {
+	if err == nil {
+		err = json.Unmarshal(text, &s.Address)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return false, fmt.Errorf("find the running server: %w", err)
+	}
+	if err != nil || !serves(s.PID, s.Data) {
 		return false, flock(s.clients, syscall.LOCK_UN)
-	}
-	if err != nil {
-		return false, fmt.Errorf("find the running server: %w", err)
-	}
-	if err := json.Unmarshal(text, &s.Address); err != nil {
-		return false, fmt.Errorf("find the running server: %w", err)
-	}
-	s.Data, err = filepath.EvalSymlinks(filepath.Join(s.Dir, "data"))
-	if err != nil {
-		return false, fmt.Errorf("find the running server's data: %w", err)
 	}
 	return true, nil
 }
@@ -161,7 +160,7 @@ func (s *Server) startNew(ctx context.Context, opt *Options, guarding *os.File) 
 		return err
 	}
 	if opt.Ephemeral {
-		if err := where.discard(opt.Log); err != nil {
+		if err := where.discard(opt); err != nil {
 			return err
 		}
 	}
@@ -193,8 +192,8 @@ func (o *Options) method() string {
 	return "trust"
 }
 
-// settings are those of opt on top of what every server for tests has. full_page_writes stays on: a
-// killed process can leave half a page.
+// settings are those of opt on top of what each server has, and of what spares a server for tests
+// work. full_page_writes stays on there, too: a killed process can leave half a page.
 func (o *Options) settings() map[string]string {
 	all := map[string]string{"timezone": "UTC", "log_timezone": "UTC"}
 	if o.Ephemeral {
@@ -237,9 +236,9 @@ func (s *Server) forgetOld() {
 	var last Address
 	text, err := os.ReadFile(path)
 	if err == nil && json.Unmarshal(text, &last) == nil && strings.HasPrefix(filepath.Base(last.Sockets), socketPrefix) {
-		os.RemoveAll(last.Sockets)
+		_ = os.RemoveAll(last.Sockets)
 	}
-	os.Remove(path)
+	_ = os.Remove(path)
 }
 
 // setPassword gives the superuser its password, over the socket, which asks for none.
@@ -290,9 +289,9 @@ func (s *Server) Stop(ctx context.Context) error {
 		s.orders.Close()
 		s.answers.Close()
 		if stays || err != nil {
-			s.guard.Process.Release()
+			_ = s.guard.Process.Release()
 		} else {
-			s.guard.Wait() // how it ended is in its log
+			_ = s.guard.Wait() // how it ended is in its log
 		}
 	}
 	if err != nil {
@@ -328,7 +327,7 @@ func (s *Server) waitForGuard(ctx context.Context) error {
 		return err
 	}
 	defer lock.Close()
-	return waitLock(ctx, lock, syscall.LOCK_EX)
+	return waitLock(ctx, lock, syscall.LOCK_SH)
 }
 
 // Clear ends what still runs in the folder of a private ephemeral server whose owner and guard are
@@ -347,9 +346,10 @@ func Clear(ctx context.Context, dir string) error {
 		}
 	}
 	(&Server{Dir: dir}).forgetOld()
-	where, err := locate(ctx, &Options{Dir: dir, Log: io.Discard})
+	opt := &Options{Dir: dir, Log: io.Discard}
+	where, err := locate(ctx, opt)
 	if err == nil {
-		err = where.discard(io.Discard)
+		err = where.discard(opt)
 	}
 	if err == nil {
 		err = os.RemoveAll(dir)

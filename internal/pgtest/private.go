@@ -36,7 +36,7 @@ func Standby(t testing.TB, primary *devpg.Server, settings ...string) *devpg.Ser
 	name := unique("standby")
 	Exec(t, primary.URL("postgres"), "SELECT pg_create_physical_replication_slot("+pg.Literal(name)+", true)")
 	all := settingsOf(t, settings)
-	all["primary_conninfo"] = fmt.Sprintf("host=127.0.0.1 port=%d user=postgres application_name=%s", primary.Port, name)
+	all["primary_conninfo"] = fmt.Sprintf("host=%s port=%d user=postgres application_name=%s", primary.Sockets, primary.Port, name)
 	all["primary_slot_name"] = name
 	return private(t, devpg.Options{Settings: all, Fill: func(ctx context.Context, data devpg.NewData) error {
 		return backUp(ctx, primary, data)
