@@ -1,0 +1,162 @@
+package parts
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"time"
+
+	"github.com/pgtender/pgtender/internal/config"
+	"github.com/pgtender/pgtender/internal/pg"
+)
+
+// Type is the type of a partition key that pgtender can tend.
+type Type string
+
+// The types. A domain counts as the type it is over.
+const (
+	TimestampTZ Type = "timestamptz"
+	Timestamp   Type = "timestamp"
+	Date        Type = "date"
+	UUIDv7      Type = "uuid" // ordered by the milliseconds in its first 48 bits
+)
+
+// Key is the one column that a table is partitioned by.
+type Key struct {
+	Column string
+	Type   Type
+}
+
+// Naive reports whether the key holds wall-clock times that name no zone.
+func (k Key) Naive() bool { return k.Type == Timestamp || k.Type == Date }
+
+// Zone is where the key's intervals begin: loc for instants, UTC for wall-clock times, which are held in UTC.
+func (k Key) Zone(loc *time.Location) *time.Location {
+	if k.Naive() {
+		return time.UTC
+	}
+	return loc
+}
+
+// FromInstant turns an instant into the key's terms: for a naive key, what a clock in loc shows.
+func (k Key) FromInstant(t time.Time, loc *time.Location) time.Time {
+	if !k.Naive() {
+		return t
+	}
+	t = t.In(loc)
+	y, m, d := t.Date()
+	h, mi, s := t.Clock()
+	return time.Date(y, m, d, h, mi, s, t.Nanosecond(), time.UTC)
+}
+
+// Instant is the reverse of FromInstant. A clock time that occurs twice, or never, is read as PostgreSQL does.
+func (k Key) Instant(t time.Time, loc *time.Location) time.Time {
+	if !k.Naive() {
+		return t
+	}
+	return config.OnWall(t.UTC(), loc)
+}
+
+// Kind tells a bound with a value from the two ends of time.
+type Kind int8
+
+// The kinds, in their order. An infinite time counts as the end of time on its side.
+const (
+	Min Kind = iota - 1
+	At
+	Max
+)
+
+// Bound is one end of a partition, in the key's terms. Bounds of one table are compared with Compare.
+type Bound struct {
+	Kind Kind
+	Time time.Time
+	// UUID is the exact value of a UUIDv7 bound; Time is then its milliseconds.
+	UUID [16]byte
+}
+
+// At makes the bound that stands for an instant or wall-clock time in the key's terms.
+func (k Key) At(t time.Time) Bound {
+	b := Bound{Kind: At, Time: t.UTC()}
+	if k.Type == UUIDv7 {
+		// The smallest UUID of that millisecond: version and variant bits only make others larger.
+		var ms [8]byte
+		binary.BigEndian.PutUint64(ms[:], uint64(t.UnixMilli()))
+		copy(b.UUID[:6], ms[2:])
+	}
+	return b
+}
+
+// fromUUID makes the bound of a UUID that the catalog names.
+func fromUUID(id [16]byte) Bound {
+	var ms [8]byte
+	copy(ms[2:], id[:6])
+	return Bound{Kind: At, Time: time.UnixMilli(int64(binary.BigEndian.Uint64(ms[:]))).UTC(), UUID: id}
+}
+
+// Compare orders bounds as the server does.
+func (b Bound) Compare(o Bound) int {
+	switch {
+	case b.Kind != o.Kind:
+		return int(b.Kind) - int(o.Kind)
+	case b.Kind != At:
+		return 0
+	}
+	if c := b.Time.Compare(o.Time); c != 0 {
+		return c
+	}
+	return bytes.Compare(b.UUID[:], o.UUID[:])
+}
+
+// Literal writes the bound for a FOR VALUES clause: MINVALUE, MAXVALUE or a quoted constant. An instant bears its
+// offset, so no session's TimeZone can shift it.
+func (k Key) Literal(b Bound) string {
+	switch b.Kind {
+	case Min:
+		return "MINVALUE"
+	case Max:
+		return "MAXVALUE"
+	}
+	return pg.Literal(k.text(b))
+}
+
+func (k Key) text(b Bound) string {
+	if k.Type == UUIDv7 {
+		s := hex.EncodeToString(b.UUID[:])
+		return s[:8] + "-" + s[8:12] + "-" + s[12:16] + "-" + s[16:20] + "-" + s[20:]
+	}
+	t, era := b.Time.UTC(), ""
+	year := t.Year()
+	if year < 1 { // the year before 1 is 1 BC
+		year, era = 1-year, " BC"
+	}
+	text := fmt.Sprintf("%04d-%s", year, t.Format("01-02"))
+	switch k.Type {
+	case Timestamp:
+		text += t.Format(" 15:04:05.999999")
+	case TimestampTZ:
+		text += t.Format(" 15:04:05.999999+00")
+	}
+	return text + era
+}
+
+// ForValues is the FOR VALUES clause of a range.
+func (k Key) ForValues(r Range) string {
+	return fmt.Sprintf("FOR VALUES FROM (%s) TO (%s)", k.Literal(r.Lower), k.Literal(r.Upper))
+}
+
+// Check is the expression that the server can prove a partition's bounds from, so that attaching it scans nothing.
+func (k Key) Check(r Range) string {
+	column := pg.Ident(k.Column)
+	expr := column + " IS NOT NULL"
+	if r.Lower.Kind == At {
+		expr += fmt.Sprintf(" AND %s >= %s", column, k.constant(r.Lower))
+	}
+	if r.Upper.Kind == At {
+		expr += fmt.Sprintf(" AND %s < %s", column, k.constant(r.Upper))
+	}
+	return expr
+}
+
+func (k Key) constant(b Bound) string { return pg.Literal(k.text(b)) + "::" + string(k.Type) }

@@ -1,0 +1,264 @@
+package parts
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
+
+	"github.com/pgtender/pgtender/internal/config"
+	"github.com/pgtender/pgtender/internal/pg"
+)
+
+// query reads all tables at once. It asks only functions that lock nothing (pg_get_expr with a relation would wait for its
+// lock), so a reading never waits for a partition that somebody holds. The server itself reads the bounds' literals:
+// it prints and parses them under the same settings, whatever those are.
+//
+// Below a table that is not itself partitioned by time, the branches that are count instead.
+func query() string {
+	return `
+WITH RECURSIVE asked AS (
+	SELECT a.ord, a.nsp, a.rel, c.oid, c.relkind
+	FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS a(nsp, rel, ord)
+	LEFT JOIN pg_namespace n ON n.nspname = a.nsp
+	LEFT JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = a.rel
+), node AS (
+	SELECT a.ord, a.oid, 0 AS depth, k.*
+	FROM asked a CROSS JOIN LATERAL (` + keyOf + ` WHERE p.partrelid = a.oid) k
+	WHERE a.relkind = 'p'
+	UNION ALL
+	SELECT t.ord, i.inhrelid, t.depth + 1, k.*
+	FROM node t JOIN pg_inherits i ON i.inhparent = t.oid
+	CROSS JOIN LATERAL (` + keyOf + ` WHERE p.partrelid = i.inhrelid) k
+	WHERE t.keytype IS NULL
+), bound AS (
+	SELECT t.ord, t.oid, t.keytype, i.inhrelid, i.inhdetachpending, b.expr,
+	       btrim(substring(b.expr FROM '^FOR VALUES FROM \((.*)\) TO \('), '''') AS lo,
+	       btrim(substring(b.expr FROM '\) TO \((.*)\)$'), '''') AS hi
+	FROM node t JOIN pg_inherits i ON i.inhparent = t.oid
+	JOIN pg_class c ON c.oid = i.inhrelid
+	CROSS JOIN LATERAL (SELECT pg_get_expr(c.relpartbound, 0) AS expr) b
+	WHERE t.keytype IS NOT NULL
+)
+SELECT a.ord, a.nsp, a.rel, a.oid IS NOT NULL, coalesce(a.relkind::text, ''), now(),
+       t.oid, tn.nspname, tc.relname, t.depth, t.keycolumn, t.keytype, t.keydef,
+       c.oid, cn.nspname, c.relname, c.relkind::text, c.reltuples::bigint, c.relpages::bigint,
+       coalesce(b.inhdetachpending, false), coalesce(b.expr = 'DEFAULT', false),
+       b.lo, b.hi, ` + value("lo") + `, ` + value("hi") + `,
+       EXISTS (SELECT FROM pg_constraint x WHERE x.conrelid = c.oid AND x.contype = 'c'
+               AND x.conname = $3 AND x.convalidated),
+       CASE WHEN b.expr = 'DEFAULT' THEN ARRAY(SELECT x.conname::text FROM pg_constraint x
+            WHERE x.conrelid = c.oid AND x.contype = 'c' AND starts_with(x.conname, $4) ORDER BY 1) END
+FROM asked a
+LEFT JOIN node t ON t.ord = a.ord
+LEFT JOIN pg_class tc ON tc.oid = t.oid
+LEFT JOIN pg_namespace tn ON tn.oid = tc.relnamespace
+LEFT JOIN bound b ON b.ord = t.ord AND b.oid = t.oid
+LEFT JOIN pg_class c ON c.oid = b.inhrelid
+LEFT JOIN pg_namespace cn ON cn.oid = c.relnamespace
+ORDER BY a.ord, t.depth, tn.nspname, tc.relname, cn.nspname, c.relname`
+}
+
+// keyOf yields a partitioned table's key; keytype is null when it is none that can be tended.
+const keyOf = `
+	SELECT att.attname AS keycolumn, pg_get_partkeydef(p.partrelid) AS keydef,
+	       CASE WHEN p.partstrat = 'r' AND p.partnatts = 1 AND opc.opcdefault THEN
+	       CASE coalesce(nullif(typ.typbasetype, 0), typ.oid)
+	            WHEN 'pg_catalog.timestamptz'::regtype THEN 'timestamptz' WHEN 'pg_catalog.timestamp'::regtype THEN 'timestamp'
+	            WHEN 'pg_catalog.date'::regtype THEN 'date' WHEN 'pg_catalog.uuid'::regtype THEN 'uuid' END END AS keytype
+	FROM pg_partitioned_table p
+	LEFT JOIN pg_attribute att ON att.attrelid = p.partrelid AND att.attnum = p.partattrs[0] AND p.partattrs[0] <> 0
+	LEFT JOIN pg_type typ ON typ.oid = att.atttypid
+	LEFT JOIN pg_opclass opc ON opc.oid = p.partclass[0]`
+
+// value casts the named literal to one timestamptz, null for MINVALUE, MAXVALUE and UUIDs. Wall-clock times become
+// the instants at which UTC shows them.
+func value(column string) string {
+	c := "b." + column
+	return `CASE WHEN ` + c + ` IN ('MINVALUE', 'MAXVALUE') THEN NULL ELSE CASE b.keytype
+		WHEN 'timestamptz' THEN ` + c + `::timestamptz
+		WHEN 'timestamp' THEN ` + c + `::timestamp AT TIME ZONE 'UTC'
+		WHEN 'date' THEN ` + c + `::date::timestamp AT TIME ZONE 'UTC' END END`
+}
+
+// row is one line of the query.
+type row struct {
+	ord             int64
+	asked           config.Table
+	exists          bool
+	askedKind       string
+	now             time.Time
+	oid             *uint32
+	schema, name    *string
+	depth           *int
+	column          *string
+	keyType, keyDef *string
+	child           childRow
+}
+
+type childRow struct {
+	oid                *uint32
+	schema, name, kind *string
+	rows, pages        *int64
+	pending, isDefault bool
+	lo, hi             *string
+	from, to           pgtype.Timestamptz
+	bounded            bool
+	proofs             []string
+}
+
+// Read reads the tables in one query: in the order given, one Set for each, or one for each branch (by depth and name) of
+// a table whose branches are partitioned by time. A table that cannot be tended comes as a Set with a Problem. It waits
+// for no lock.
+func Read(ctx context.Context, q pg.Querier, tables []config.Table) ([]Set, error) {
+	if len(tables) == 0 {
+		return nil, nil
+	}
+	schemas, names := make([]string, len(tables)), make([]string, len(tables))
+	for i, t := range tables {
+		schemas[i], names[i] = t.Schema, t.Name
+	}
+	rows, err := q.Query(ctx, query(), schemas, names, BoundsCheck, ProofPrefix)
+	if err != nil {
+		return nil, fmt.Errorf("read the partitions: %w", err)
+	}
+	all, err := pgx.CollectRows(rows, scan)
+	if err != nil {
+		return nil, fmt.Errorf("read the partitions: %w", err)
+	}
+	return gather(all)
+}
+
+func scan(r pgx.CollectableRow) (row, error) {
+	var x row
+	c := &x.child
+	err := r.Scan(&x.ord, &x.asked.Schema, &x.asked.Name, &x.exists, &x.askedKind, &x.now,
+		&x.oid, &x.schema, &x.name, &x.depth, &x.column, &x.keyType, &x.keyDef,
+		&c.oid, &c.schema, &c.name, &c.kind, &c.rows, &c.pages, &c.pending, &c.isDefault,
+		&c.lo, &c.hi, &c.from, &c.to, &c.bounded, &c.proofs)
+	return x, err
+}
+
+// gather folds the rows, which come ordered by asked table and then by partitioned table, into sets.
+func gather(all []row) ([]Set, error) {
+	var sets []Set
+	for start := 0; start < len(all); {
+		end := start + 1
+		for end < len(all) && all[end].ord == all[start].ord {
+			end++
+		}
+		found, err := branches(all[start:end])
+		if err != nil {
+			return nil, err
+		}
+		if len(found) == 0 {
+			first := all[start]
+			found = []Set{{Asked: first.asked, Table: first.asked, Now: first.now, Problem: problem(first)}}
+		}
+		sets = append(sets, found...)
+		start = end
+	}
+	return sets, nil
+}
+
+// branches makes the sets of one asked table: all that are partitioned by time.
+func branches(all []row) ([]Set, error) {
+	var sets []Set
+	for _, r := range all {
+		if r.oid == nil || r.keyType == nil {
+			continue
+		}
+		if len(sets) == 0 || sets[len(sets)-1].OID != *r.oid {
+			sets = append(sets, Set{Asked: r.asked, Table: config.Table{Schema: *r.schema, Name: *r.name}, OID: *r.oid,
+				Key: Key{Column: *r.column, Type: Type(*r.keyType)}, Now: r.now})
+		}
+		s := &sets[len(sets)-1]
+		if r.child.oid == nil {
+			continue
+		}
+		c, err := r.child.made(s.Key)
+		if err != nil {
+			return nil, fmt.Errorf("read the bounds of partition %s: %w", c.Table, err)
+		}
+		if r.child.isDefault {
+			s.Default = &c
+			continue
+		}
+		s.Children = append(s.Children, c)
+	}
+	for i := range sets {
+		sets[i].arrange()
+	}
+	return sets, nil
+}
+
+func (c *childRow) made(key Key) (Child, error) {
+	child := Child{OID: *c.oid, Table: config.Table{Schema: *c.schema, Name: *c.name}, Pending: c.pending,
+		Kind: rune((*c.kind)[0]), Rows: *c.rows, Pages: *c.pages, Bounded: c.bounded, Proofs: c.proofs}
+	if c.isDefault {
+		return child, nil
+	}
+	var err error
+	if child.Lower, err = bound(key, c.lo, c.from); err == nil {
+		child.Upper, err = bound(key, c.hi, c.to)
+	}
+	return child, err
+}
+
+// bound makes a Bound of what the catalog prints and what the server read from it.
+func bound(key Key, text *string, t pgtype.Timestamptz) (Bound, error) {
+	switch {
+	case text == nil:
+		return Bound{}, fmt.Errorf("not of the form FROM … TO …")
+	case *text == "MINVALUE" || t.InfinityModifier == pgtype.NegativeInfinity:
+		return Bound{Kind: Min}, nil
+	case *text == "MAXVALUE" || t.InfinityModifier == pgtype.Infinity:
+		return Bound{Kind: Max}, nil
+	case key.Type == UUIDv7:
+		var id pgtype.UUID
+		if err := id.Scan(*text); err != nil {
+			return Bound{}, fmt.Errorf("%s: %w", *text, err)
+		}
+		return fromUUID(id.Bytes), nil
+	}
+	return key.At(t.Time), nil
+}
+
+// problem says why an asked table has no set.
+func problem(r row) *Problem {
+	p := &Problem{Table: r.asked}
+	switch {
+	case !r.exists:
+		p.Reason, p.What = NoSuchTable, "there is no such table"
+		p.Advice = "Declare it in the schema's sources and run `pgtender apply`, or mend the name in the partition block."
+	case r.askedKind != "p":
+		p.Reason, p.What = NotPartitioned, "it is "+kindName(r.askedKind)+", not a partitioned table"
+	default:
+		p.Reason = UnsuitableKey
+		p.What = "it is partitioned by " + *r.keyDef + ", and so are its branches, if it has any"
+		p.Advice = "Partitions can be kept for PARTITION BY RANGE of one column of type timestamptz, timestamp, date or uuid (UUIDv7), " +
+			"at the table itself or at every branch below a LIST, HASH or other RANGE. An expression or several columns cannot be counted in time: " +
+			"partition by the column alone, and put the rest into an index or a LIST level above."
+	}
+	return p
+}
+
+func kindName(relkind string) string {
+	switch relkind {
+	case "r":
+		return "an ordinary table"
+	case "v":
+		return "a view"
+	case "m":
+		return "a materialised view"
+	case "f":
+		return "a foreign table"
+	case "S":
+		return "a sequence"
+	case "i", "I":
+		return "an index"
+	}
+	return "a relation of kind " + relkind
+}
