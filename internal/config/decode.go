@@ -125,7 +125,7 @@ func (l *loader) connections(s section, env *Env) {
 	if l.opts.URL == "" {
 		url, given := s.text("url")
 		env.URL = strings.TrimSpace(url)
-		if env.URL == "" && (given || s.attr("url") == nil) {
+		if env.URL == "" && (given || s.unset("url")) {
 			l.add(s.at("url"), "the database is not named: set DATABASE_URL when env.url takes it from there, write env.url, or give --url")
 		}
 	}
@@ -161,12 +161,9 @@ func (l *loader) checkURL(s section, name, flag, value string, fromFlag bool) {
 }
 
 func (l *loader) schemas(s section) ([]string, bool) {
-	list, given := s.strs("schemas", false)
+	list, given := s.strs("schemas", false, "names no schema: leave it out for public and those that the sources create")
 	if !given {
 		return []string{defaultSchema}, false
-	}
-	if len(list) == 0 {
-		s.wrong("schemas", "names no schema: leave it out for public and those that the sources create")
 	}
 	var names []string
 	for _, entry := range list {
@@ -186,7 +183,7 @@ func (l *loader) schemas(s section) ([]string, bool) {
 }
 
 func (l *loader) exclude(s section) []Pattern {
-	list, _ := s.strs("exclude", false)
+	list, _ := s.strs("exclude", false, "")
 	var patterns []Pattern
 	for _, entry := range list {
 		globs, err := parsePattern(entry.text)
@@ -226,10 +223,7 @@ func (l *loader) sources(s section) []Source {
 		}
 		from = s.in(b)
 	}
-	list, given := from.strs("src", true)
-	if given && len(list) == 0 {
-		from.wrong("src", `names nothing: write ["file://schema"]`)
-	}
+	list, _ := from.strs("src", true, `names nothing: write ["file://schema"]`)
 	var sources []Source
 	for _, entry := range list {
 		source, why := l.source(entry, l.base, false)

@@ -102,6 +102,7 @@ func (l *loader) into(s section, table Table) Table {
 	if !ok {
 		return Table{}
 	}
+	l.intoAt[s.pos()] = s.at("into")
 	into, err := ParseTable(text, table.Schema)
 	if err != nil {
 		s.wrong("into", "%q %v", text, err)

@@ -56,7 +56,11 @@ func (p *problems) addDiagnostics(diags hcl.Diagnostics, context string) {
 		}
 		text := lowerFirst(d.Summary)
 		if d.Detail != "" {
-			text += ": " + strings.TrimSuffix(strings.Join(strings.Fields(d.Detail), " "), ".")
+			detail, _, isURL := strings.Cut(strings.Join(strings.Fields(d.Detail), " "), "://")
+			text += ": " + strings.TrimSuffix(detail, ".")
+			if isURL { // quoted by a function, perhaps with a password and what is wrong with it
+				text += "://" + hidden
+			}
 		}
 		pos := Pos{File: p.file}
 		if d.Subject != nil {

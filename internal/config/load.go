@@ -53,7 +53,7 @@ func Load(opts LoadOptions) (*Env, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find the folder of %s: %w", opts.File, err)
 	}
-	l := &loader{problems: &problems{file: opts.File}, opts: opts, base: base, root: root()}
+	l := newLoader(opts, base)
 	env := l.load(source)
 	if err := l.err(); err != nil {
 		return nil, err
@@ -64,7 +64,7 @@ func Load(opts LoadOptions) (*Env, error) {
 // FromFlags is an env made of flags only: no policies, the managed schemas are public and those that the
 // sources create. Without To it has no declared schema, which is enough for commands that only look.
 func FromFlags(flags Flags) (*Env, error) {
-	l := &loader{problems: &problems{}, opts: LoadOptions{Flags: flags}}
+	l := newLoader(LoadOptions{Flags: flags}, "")
 	env := &Env{Schemas: []string{defaultSchema}, Daemon: defaultDaemon()}
 	l.connections(section{loader: l}, env)
 	env.Sources = l.flagSources()
@@ -101,6 +101,14 @@ type loader struct {
 	scope    *hcl.EvalContext
 	withheld map[string]string // locals that cannot be had, and why
 	env      *Env
+	intoAt   map[Pos]Pos // by the place of an archive block, that of its into
+}
+
+func newLoader(opts LoadOptions, base string) *loader {
+	return &loader{
+		problems: &problems{file: opts.File}, opts: opts, base: base, root: root(),
+		withheld: map[string]string{}, intoAt: map[Pos]Pos{},
+	}
 }
 
 func (l *loader) load(source []byte) *Env {

@@ -55,6 +55,7 @@ func (l *loader) atlasScope(env string) (*hcl.EvalContext, error) {
 		return nil, err
 	}
 	delete(scope.Variables, probe)
+	delete(scope.Variables, "var") // empty there, and made by the caller
 	inner := scope.NewChild()
 	inner.Functions = map[string]function.Function{"print": noPrint()}
 	return inner, nil
@@ -127,8 +128,8 @@ func (l *loader) variable(s section, name string) cty.Value {
 		l.add(s.pos(), "%s has no default: set it with --var %s=VALUE", s.title, name)
 		return cty.DynamicVal
 	}
-	value, ok := s.eval("default")
-	if !ok {
+	value := l.value(attr.Expr, s.title+": default")
+	if !value.IsWhollyKnown() {
 		return cty.DynamicVal
 	}
 	converted, err := convert.Convert(value, typ)
@@ -184,7 +185,6 @@ func fromText(text string, typ cty.Type) (cty.Value, error) {
 
 // locals evaluates the locals in the order in which they need each other.
 func (l *loader) locals(body *hclsyntax.Body) {
-	l.withheld = map[string]string{}
 	attrs := map[string]*hclsyntax.Attribute{}
 	for _, b := range body.Blocks {
 		if b.Type != "locals" {
@@ -236,32 +236,12 @@ func (w *localWalk) visit(name string) {
 		return
 	}
 	w.state[name] = 2
-	if why := w.unavailable(attr.Expr); why != "" {
-		w.withheld[name] = why
+	w.scope.Variables["local"] = cty.ObjectVal(w.values)
+	if why := w.elsewhere(attr.Expr); why != "" { // an error only where it is used
+		w.withheld[name], w.values[name] = why, cty.DynamicVal
 		return
 	}
-	w.scope.Variables["local"] = cty.ObjectVal(w.values)
-	value, diags := attr.Expr.Value(w.scope)
-	if diags.HasErrors() {
-		w.addDiagnostics(diags, fmt.Sprintf("local %q: ", name))
-		value = cty.DynamicVal
-	}
-	w.values[name] = value
-}
-
-// unavailable says why an expression cannot be evaluated here though the atlas CLI can; empty: it can be.
-func (l *loader) unavailable(expr hclsyntax.Expression) string {
-	for _, used := range hclsyntax.Variables(expr) {
-		switch root := used.RootName(); root {
-		case "data", "docker":
-			return root + " blocks are not evaluated: pass the value as a variable, with --var or getenv"
-		case "local":
-			if why := l.withheld[attrName(used)]; why != "" {
-				return fmt.Sprintf("local.%s cannot be had: %s", attrName(used), why)
-			}
-		}
-	}
-	return ""
+	w.values[name] = w.value(attr.Expr, fmt.Sprintf("local %q", name))
 }
 
 // attrName is the name behind the root of a traversal: x of local.x.

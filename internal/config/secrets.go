@@ -28,12 +28,15 @@ func (s *secrets) learn(name, value string) {
 			break
 		}
 	}
-	if strings.Contains(value, "://") {
+	if _, rest, isURL := strings.Cut(value, "://"); isURL {
 		if u, err := url.Parse(value); err == nil {
-			if password, ok := u.User.Password(); ok {
-				s.keep(password)
-			}
+			password, _ := u.User.Password()
+			s.keep(password)
 			s.keep(u.Query().Get("password"))
+		}
+		if at := strings.LastIndex(rest, "@"); at >= 0 { // also of a URL that cannot be parsed
+			_, password, _ := strings.Cut(rest[:at], ":")
+			s.keep(password)
 		}
 	}
 }
@@ -49,6 +52,7 @@ func (s *secrets) keep(value string) {
 	}
 }
 
+// hide takes secrets out of a message.
 func (s *secrets) hide(text string) string {
 	for _, value := range s.values {
 		text = strings.ReplaceAll(text, value, hidden)

@@ -58,15 +58,7 @@ func (s section) eval(name string) (cty.Value, bool) {
 	if a == nil {
 		return cty.NilVal, false
 	}
-	if why := s.unavailable(a.Expr); why != "" {
-		s.wrong(name, "cannot be had: %s", why)
-		return cty.NilVal, false
-	}
-	value, diags := a.Expr.Value(s.scope)
-	if diags.HasErrors() {
-		s.addDiagnostics(diags, s.title+": "+name+": ")
-		return cty.NilVal, false
-	}
+	value := s.value(a.Expr, s.title+": "+name)
 	switch {
 	case !value.IsWhollyKnown(): // made from something that was reported
 		return cty.NilVal, false
@@ -77,6 +69,16 @@ func (s section) eval(name string) (cty.Value, bool) {
 		return cty.NilVal, false
 	}
 	return value, true
+}
+
+// unset reports whether an attribute is absent or null.
+func (s section) unset(name string) bool {
+	a := s.attr(name)
+	if a == nil {
+		return true
+	}
+	value, diags := a.Expr.Value(s.scope)
+	return !diags.HasErrors() && value.IsKnown() && value.IsNull()
 }
 
 // text returns a string attribute; false when it is absent or reported.
@@ -106,8 +108,8 @@ type located struct {
 }
 
 // strs reads a list of strings; with one, also a single string. The second result is false when it is
-// absent or reported.
-func (s section) strs(name string, one bool) ([]located, bool) {
+// absent. An empty list is an error, explained by empty, unless that is empty too.
+func (s section) strs(name string, one bool, empty string) ([]located, bool) {
 	value, ok := s.eval(name)
 	if !ok {
 		return nil, false
@@ -117,24 +119,25 @@ func (s section) strs(name string, one bool) ([]located, bool) {
 	}
 	if t := value.Type(); !t.IsListType() && !t.IsTupleType() && !t.IsSetType() {
 		s.wrong(name, "is %s, not a list of strings: write [\"…\"]", kindOf(value))
-		return nil, false
+		return nil, true
 	}
-	ok = true
+	if value.LengthInt() == 0 && empty != "" {
+		s.wrong(name, "%s", empty)
+	}
 	var list []located
 	exprs, _ := hcl.ExprList(s.attr(name).Expr) // none when the list is computed
 	for i, v := range value.AsValueSlice() {
 		pos := s.at(name)
-		if i < len(exprs) && len(exprs) == value.LengthInt() {
+		if len(exprs) == value.LengthInt() {
 			pos = s.loader.pos(exprs[i].Range())
 		}
 		if v.IsNull() || v.Type() != cty.String {
 			s.add(pos, "%s: %s has %s, not a string", s.title, name, kindOf(v))
-			ok = false
 			continue
 		}
 		list = append(list, located{v.AsString(), pos})
 	}
-	return list, ok
+	return list, true
 }
 
 // number reads a number that a float64 can hold; nil when absent.
@@ -258,7 +261,7 @@ func kindOf(v cty.Value) string {
 	case t == cty.Number:
 		return "a number"
 	case t == cty.Bool:
-		return "true or false"
+		return "a bool"
 	case t.IsTupleType() || t.IsListType() || t.IsSetType():
 		return "a list"
 	case t.IsObjectType() || t.IsMapType():

@@ -7,7 +7,7 @@ import (
 	"github.com/robfig/cron/v3"
 )
 
-// Pos is a place in a source file; Line and Column count from 1.
+// Pos is a place in a source file; Line and Column count from 1, and are 0 when the whole file is meant.
 type Pos struct {
 	File         string
 	Line, Column int
@@ -16,6 +16,9 @@ type Pos struct {
 func (p Pos) String() string {
 	if p.File == "" {
 		return ""
+	}
+	if p.Line == 0 {
+		return p.File
 	}
 	return fmt.Sprintf("%s:%d:%d", p.File, p.Line, p.Column)
 }

@@ -61,7 +61,7 @@ func (l *loader) claim(owners map[Table]claim, table Table, c claim) {
 	if c.kind != other.kind && c.kind != "refresh" && other.kind != "refresh" {
 		advice = "put the archive block inside the partition block"
 	}
-	l.add(c.pos, "%s of %s: it has a %s policy already, at %s: %s", c.kind, table, other.kind, other.pos, advice)
+	l.add(c.pos, "%s of %s: another policy has that relation, the %s at %s: %s", c.kind, table, other.kind, other.pos, advice)
 }
 
 // validateTargets checks the archive tables.
@@ -73,18 +73,19 @@ func (l *loader) validateTargets(owners map[Table]claim) {
 		if a.Into == (Table{}) {
 			continue // reported
 		}
+		at := l.intoAt[a.Pos]
 		other, taken := targets[a.Into]
 		owner, owned := owners[a.Into]
 		why := l.env.untouchable(a.Into)
 		switch {
 		case a.Into == a.Table:
-			l.add(a.Pos, "archive of %s: into is the table itself", a.Table)
+			l.add(at, "archive of %s: into is the table itself", a.Table)
 		case owned:
-			l.add(a.Pos, "archive of %s: into %s has a %s policy of its own, at %s", a.Table, a.Into, owner.kind, owner.pos)
+			l.add(at, "archive of %s: into %s is the table of another policy, the %s at %s", a.Table, a.Into, owner.kind, owner.pos)
 		case why != "":
-			l.add(a.Pos, "archive of %s: into %s: %s", a.Table, a.Into, why)
+			l.add(at, "archive of %s: into %s: %s", a.Table, a.Into, why)
 		case taken && other.Table != a.Table:
-			l.add(a.Pos, "archive of %s: into %s is the archive of %s already, at %s", a.Table, a.Into, other.Table, other.Pos)
+			l.add(at, "archive of %s: into %s is the archive of %s already, at %s", a.Table, a.Into, other.Table, other.Pos)
 		default:
 			targets[a.Into] = a
 		}
@@ -114,7 +115,7 @@ func (e *Env) untouchable(t Table) string {
 	if why := reservedSchema(t.Schema); why != "" {
 		return "the schema " + t.Schema + " cannot be managed: " + why
 	}
-	if e.SchemasGiven && !slices.Contains(e.Schemas, t.Schema) {
+	if e.SchemasGiven && len(e.Schemas) > 0 && !slices.Contains(e.Schemas, t.Schema) {
 		return "the schema " + t.Schema + " is not managed: add it to schemas, or name the right one with schema = …"
 	}
 	if p, yes := e.Excluded(t); yes {
