@@ -14,9 +14,9 @@ import (
 	"syscall"
 )
 
-// outside is where root keeps what the server's user must reach, when the folder asked for is out of
-// its reach. Only root can write there, and no cleaner of temporary files empties it.
-const outside = "/var/lib/pgtender"
+// defaultOutside is where root keeps what the server's user must reach, when the folder asked for is
+// out of its reach. Only root can write there, and no cleaner of temporary files empties it.
+const defaultOutside = "/var/lib/pgtender"
 
 // account is the unprivileged user as whom the server runs. A nil one is ourselves.
 type account struct {
@@ -102,8 +102,8 @@ func (a *account) reaches(ctx context.Context, dir string) bool {
 	return err == nil
 }
 
-// outsideFolder is the folder under outside that stands in for dir, always the same one.
-func outsideFolder(dir string) string {
+// standIn is the folder under outside that stands in for dir, always the same one.
+func standIn(outside, dir string) string {
 	sum := sha256.Sum256([]byte(dir))
 	return filepath.Join(outside, hex.EncodeToString(sum[:8]))
 }

@@ -20,8 +20,9 @@ const (
 
 // cluster is a data folder and the user whose server it is.
 type cluster struct {
-	Data string
-	User *account
+	Data    string
+	User    *account
+	Outside bool // it does not lie in the server's folder
 }
 
 // locate finds or decides where the cluster of the folder dir lies: in dir/data, or, when the
@@ -44,30 +45,22 @@ func locate(ctx context.Context, opt *Options) (cluster, error) {
 		return cluster{}, err
 	}
 	if owner.reaches(ctx, opt.Dir) {
-		return cluster{link, owner}, nil
+		return cluster{Data: link, User: owner}, nil
 	}
-	// The checkout was moved to, or closed off in, a place that only root may enter.
-	target := filepath.Join(outsideFolder(opt.Dir), "data")
-	if err := makeReachable(filepath.Dir(target)); err != nil {
-		return cluster{}, err
-	}
-	if err := os.Rename(link, target); err != nil {
-		return cluster{}, fmt.Errorf("user %s cannot enter %s; move its data folder to where that user can: %w", owner.Name, opt.Dir, err)
-	}
-	fmt.Fprintf(opt.Log, "moved the data folder to %s: user %s cannot enter %s\n", target, owner.Name, opt.Dir)
-	return cluster{target, owner}, os.Symlink(target, link)
+	return moveOut(opt, link, owner)
 }
 
+// place decides where a new cluster is to lie.
 func place(ctx context.Context, opt *Options, link string) (cluster, error) {
 	user, err := serverAccount()
 	if err != nil {
 		return cluster{}, err
 	}
 	if user.reaches(ctx, opt.Dir) {
-		return cluster{link, user}, nil
+		return cluster{Data: link, User: user}, nil
 	}
-	target := filepath.Join(outsideFolder(opt.Dir), "data")
-	if err := makeReachable(filepath.Dir(target)); err != nil {
+	target, err := opt.outsideData()
+	if err != nil {
 		return cluster{}, err
 	}
 	if _, err := os.Stat(target); err == nil {
@@ -81,17 +74,41 @@ func place(ctx context.Context, opt *Options, link string) (cluster, error) {
 	if err := os.Symlink(target, link); err != nil {
 		return cluster{}, fmt.Errorf("note where the data are: %w", err)
 	}
-	return cluster{target, user}, nil
+	return cluster{target, user, true}, nil
+}
+
+// moveOut moves a cluster to where its user can reach it: its folder was moved to, or closed off in,
+// a place that only root may enter.
+func moveOut(opt *Options, link string, owner *account) (cluster, error) {
+	target, err := opt.outsideData()
+	if err != nil {
+		return cluster{}, err
+	}
+	if err := os.Rename(link, target); err != nil {
+		return cluster{}, fmt.Errorf("user %s, whose server it is, cannot enter %s; move its data folder to where that user can: %w", owner.Name, opt.Dir, err)
+	}
+	if err := os.Symlink(target, link); err != nil {
+		return cluster{}, fmt.Errorf("note where the data are: %w", err)
+	}
+	fmt.Fprintf(opt.Log, "moved the data to %s: user %s cannot enter %s\n", target, owner.Name, opt.Dir)
+	return cluster{target, owner, true}, nil
+}
+
+// outsideData is the data folder that stands in for opt.Dir's; its parent is there.
+func (o *Options) outsideData() (string, error) {
+	outside := o.outside
+	if outside == "" {
+		outside = defaultOutside
+	}
+	parent := standIn(outside, o.Dir)
+	return filepath.Join(parent, "data"), makeReachable(parent)
 }
 
 // follow is the cluster that an earlier start put elsewhere.
 func follow(opt *Options, link string) (cluster, error) {
-	target, err := os.Readlink(link)
+	target, err := readLink(link)
 	if err != nil {
 		return cluster{}, fmt.Errorf("data folder: %w", err)
-	}
-	if !filepath.IsAbs(target) {
-		target = filepath.Join(opt.Dir, target)
 	}
 	user, err := ownerAccount(target)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -104,7 +121,15 @@ func follow(opt *Options, link string) (cluster, error) {
 	if err != nil {
 		return cluster{}, err
 	}
-	return cluster{target, user}, nil
+	return cluster{target, user, true}, nil
+}
+
+func readLink(link string) (string, error) {
+	target, err := os.Readlink(link)
+	if err == nil && !filepath.IsAbs(target) {
+		target = filepath.Join(filepath.Dir(link), target)
+	}
+	return target, err
 }
 
 // create makes the cluster unless it is there. It appears under its name only when it is whole.
@@ -310,16 +335,15 @@ func (c cluster) discard(opt *Options) error {
 	return nil
 }
 
-func (c cluster) isOutside() bool { return filepath.Dir(filepath.Dir(c.Data)) == outside }
-
 // removeOutside removes the folder that stood in for an ephemeral server's.
 func (c cluster) removeOutside() error {
-	parent := filepath.Dir(c.Data)
-	if !c.isOutside() {
+	if !c.Outside {
 		return nil
 	}
-	if err := os.RemoveAll(parent); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("remove the data's place: %w", err)
+	for _, path := range []string{c.Data + ".lock", filepath.Dir(c.Data)} {
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("remove the data's place: %w", err)
+		}
 	}
 	return nil
 }

@@ -6,18 +6,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
-	"math/rand/v2"
-	"net"
 	"os"
 	"os/signal"
 	"path/filepath"
 	"runtime"
-	"strconv"
-	"strings"
 	"syscall"
-	"time"
 )
 
 // guardVariable marks a process of our own program that is to be a guard.
@@ -48,7 +41,7 @@ type assignment struct {
 	Access    string // pg_hba.conf
 	Settings  map[string]string
 	Ephemeral bool // nothing of the data is worth keeping
-	Private   bool // nobody joins: the whole folder goes at the end
+	Private   bool // nobody joins; if Ephemeral, too, the whole folder goes at the end
 }
 
 // Address is where a running server listens.
@@ -127,7 +120,7 @@ func (g *guard) lock() ([]*os.File, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), immediatePatience)
 	defer cancel()
 	lock, err := lockFile(ctx, filepath.Join(g.Dir, "guard.lock"))
-	if err != nil || !g.Cluster.isOutside() {
+	if err != nil || !g.Cluster.Outside {
 		return []*os.File{lock}, err
 	}
 	beside, err := openLock(g.Cluster.Data + ".lock")
@@ -227,7 +220,7 @@ func (g *guard) clear() {
 	if g.Ephemeral {
 		gone = append(gone, g.Cluster.Data)
 	}
-	if g.Private {
+	if g.Ephemeral && g.Private {
 		gone = append(gone, g.Dir)
 	}
 	for _, path := range gone {
@@ -235,151 +228,9 @@ func (g *guard) clear() {
 			g.say("%v", err)
 		}
 	}
-	if g.Private {
+	if g.Ephemeral && g.Private {
 		if err := g.Cluster.removeOutside(); err != nil {
 			g.say("%v", err)
 		}
 	}
-}
-
-// up starts the server and waits until it accepts connections. Once it had a port, it keeps it.
-func (g *guard) up(settings map[string]string) error {
-	if g.server != nil {
-		return errors.New("the server runs already")
-	}
-	if g.Settings == nil {
-		g.Settings = map[string]string{}
-	}
-	for name, value := range settings {
-		g.Settings[name] = value
-	}
-	if err := g.Cluster.evict(g.say); err != nil {
-		return err
-	}
-	if err := g.insist(); err != nil {
-		return err
-	}
-	return g.note()
-}
-
-// insist tries to start the server until it runs, or fails for a reason that does not go away.
-func (g *guard) insist() error {
-	var err error
-	for began := time.Now(); ; time.Sleep(100 * time.Millisecond) {
-		port := g.port
-		if port == 0 {
-			if port, err = freePort(g.LastPort); err != nil {
-				return err
-			}
-		}
-		err = g.try(port)
-		switch {
-		case errors.Is(err, errPortTaken) && g.port == 0 && time.Since(began) < immediatePatience:
-			g.LastPort = 0
-		case errors.Is(err, errMemoryHeld) && time.Since(began) < immediatePatience:
-		default:
-			return err
-		}
-	}
-}
-
-// freePort returns the preferred port, if it is free, or a free one. It lies below the range from which
-// the system takes ports for outgoing connections, so that a server that is down for a while gets it back.
-func freePort(preferred int) (int, error) {
-	var err error
-	for range 100 {
-		if preferred == 0 {
-			preferred = 20000 + rand.IntN(12000)
-		}
-		var l net.Listener
-		if l, err = net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(preferred))); err == nil {
-			return preferred, l.Close()
-		}
-		preferred = 0
-	}
-	return 0, fmt.Errorf("find a free port: %w", err)
-}
-
-var (
-	errPortTaken = errors.New("another program listens there")
-	// errMemoryHeld: processes of a postmaster that was killed are about to notice.
-	errMemoryHeld = errors.New("processes of the server before still hold its shared memory")
-)
-
-// try starts the server on a port.
-func (g *guard) try(port int) error {
-	settings := map[string]string{
-		"listen_addresses":        "127.0.0.1",
-		"unix_socket_directories": g.Sockets,
-		"unix_socket_permissions": "0700",
-		"logging_collector":       "off",
-		"log_destination":         "stderr",
-	}
-	for name, value := range g.Settings {
-		settings[name] = value
-	}
-	settings["port"] = strconv.Itoa(port)
-	if err := g.Cluster.configure(settings, g.Access); err != nil {
-		return err
-	}
-	orphaned := syscall.SIGINT
-	if g.Ephemeral {
-		orphaned = syscall.SIGQUIT
-	}
-	log, err := g.log.Stat()
-	if err != nil {
-		return fmt.Errorf("server log: %w", err)
-	}
-	server, err := g.Cluster.spawn(g.Postgres, g.log, orphaned)
-	if err != nil {
-		return err
-	}
-	for !server.ended() {
-		if now, err := g.Cluster.readPIDFile(); err == nil && now != nil && now.Ready && now.PID == server.cmd.Process.Pid {
-			g.server, g.port = server, port
-			return nil
-		}
-		select {
-		case <-g.alone:
-			server.stop(syscall.SIGQUIT)
-			reapOrphans(immediatePatience)
-			return errors.New("who asked for the server is gone")
-		case <-time.After(10 * time.Millisecond):
-		}
-	}
-	reapOrphans(immediatePatience)
-	said := g.since(log.Size())
-	switch {
-	case strings.Contains(said, "Address already in use"):
-		return fmt.Errorf("start the server on port %d: %w", port, errPortTaken)
-	case strings.Contains(said, "pre-existing shared memory block"):
-		return fmt.Errorf("start the server: %w", errMemoryHeld)
-	}
-	return fmt.Errorf("the server does not start%s", tail(said, 15))
-}
-
-// since returns what was written to the log after the offset.
-func (g *guard) since(offset int64) string {
-	f, err := os.Open(filepath.Join(g.Dir, logName))
-	if err != nil {
-		return ""
-	}
-	defer f.Close()
-	text, err := io.ReadAll(io.NewSectionReader(f, offset, 64<<10))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return ""
-	}
-	return string(text)
-}
-
-// note writes where the server listens, for those who join.
-func (g *guard) note() error {
-	text, err := json.Marshal(Address{PID: g.server.cmd.Process.Pid, Port: g.port, Sockets: g.Sockets})
-	if err != nil {
-		return err
-	}
-	if err := replaceFile(filepath.Join(g.Dir, addressName), string(text)+"\n", 0o644, nil); err != nil {
-		return fmt.Errorf("note where the server listens: %w", err)
-	}
-	return nil
 }

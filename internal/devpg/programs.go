@@ -49,7 +49,7 @@ func Programs(ctx context.Context, cacheDir string, log io.Writer) (Bin, error) 
 			fmt.Fprintf(log, "passing over an installed PostgreSQL %s: %v\n", Major, err)
 		}
 	}
-	return packaged(ctx, cacheDir, acct, log)
+	return packages{cacheDir, defaultOutside, acct, log}.programs(ctx)
 }
 
 // named is the folder the user insists on: anything wrong with it is an error.

@@ -49,6 +49,8 @@ type Options struct {
 	CacheDir string
 	// Fill, if set, fills a new data folder instead of initdb.
 	Fill func(ctx context.Context, data NewData) error
+
+	outside string // for tests of this package; empty: defaultOutside
 }
 
 // Server is a running server that this process uses. It runs until its last user, in whatever
@@ -133,7 +135,7 @@ func (s *Server) join(opt *Options) (bool, error) {
 		return false, err
 	}
 	s.Data = filepath.Join(s.Dir, "data")
-	if target, err := os.Readlink(s.Data); err == nil {
+	if target, err := readLink(s.Data); err == nil {
 		s.Data = target
 	}
 	text, err := os.ReadFile(filepath.Join(s.Dir, addressName))
