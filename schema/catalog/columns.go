@@ -42,7 +42,8 @@ const columnsSQL = `
 	LEFT JOIN pg_sequence s ON s.seqrelid = i.objid
 	LEFT JOIN pg_class sc ON sc.oid = s.seqrelid LEFT JOIN pg_namespace sn ON sn.oid = sc.relnamespace
 	LEFT JOIN pg_description d ON d.classoid = 'pg_class'::regclass AND d.objoid = a.attrelid AND d.objsubid = a.attnum
-	WHERE a.attrelid = ANY($1::oid[]) AND a.attnum > 0 AND NOT a.attisdropped`
+	WHERE a.attrelid = ANY($1::oid[]) AND a.attnum > 0 AND NOT a.attisdropped
+	ORDER BY a.attrelid, a.attnum`
 
 // readColumns: of tables the facts type, not null, default, generated, expression, identity, sequence
 // options, sequence name, collation, storage, compression, statistics target, options, inherited, comment.
@@ -76,7 +77,7 @@ func (r *reader) readColumns() error {
 		} else {
 			o.set(FactDefault, c.expression)
 		}
-		if c.sequenceSchema != rel.schema || c.sequenceRel != defaultName(rel.name, c.name, "seq") {
+		if c.sequenceSchema != rel.schema || c.sequenceRel != DefaultName(rel.name, c.name, "seq") {
 			o.set(FactSequenceName, c.sequenceName)
 		}
 		o.set(FactType, c.typ).set(FactNotNull, c.notNull).set(FactIdentity, c.identity).set(FactSequence, c.sequenceOptions).
@@ -97,13 +98,17 @@ func (r *reader) viewColumn(view *Object, c *column) {
 	view.set(PrefixColumn+c.name, join(set("SET DEFAULT %s", c.expression), set("SET STORAGE %s", c.storage),
 		set("SET COMPRESSION %s", c.compression), set("SET STATISTICS %s", c.target), set("SET (%s)", c.options)))
 	view.set(PrefixColumnComment+c.name, c.comment)
+	view.Notes.Columns = append(view.Notes.Columns, join(fmt.Sprintf("%q %s", c.name, c.typ), c.collation))
 }
 
-// defaultName is the name that the server makes for an object of a table's column when nobody gives one:
-// table_column_label, with the longer of the two names cut until it fits into 63 bytes. Source: makeObjectName in
-// src/backend/commands/indexcmds.c.
-func defaultName(table, column, label string) string {
-	room := pg.MaxNameBytes - len(label) - 2
+// DefaultName is the name that the server makes for an object of a table's column when nobody gives one:
+// table_column_label, or table_label without a column, with the longer of the two names cut until it fits into 63
+// bytes. Source: makeObjectName in src/backend/commands/indexcmds.c.
+func DefaultName(table, column, label string) string {
+	room := pg.MaxNameBytes - len(label) - 1
+	if column != "" {
+		room--
+	}
 	for len(table)+len(column) > room {
 		if len(table) > len(column) {
 			table = table[:len(table)-1]
@@ -111,7 +116,10 @@ func defaultName(table, column, label string) string {
 			column = column[:len(column)-1]
 		}
 	}
-	return wholeRunes(table) + "_" + wholeRunes(column) + "_" + label
+	if column = wholeRunes(column); column != "" {
+		column += "_"
+	}
+	return wholeRunes(table) + "_" + column + label
 }
 
 func wholeRunes(s string) string {

@@ -36,10 +36,10 @@ const (
 
 // Key identifies an object within one database.
 type Key struct {
-	Kind   Kind
-	Schema string // empty for a schema or an extension
-	Table  string // the table or view that it belongs to, or empty
-	Name   string // of a routine with its argument types: f(integer, text)
+	Kind   Kind   `json:"kind"`
+	Schema string `json:"schema,omitempty"` // empty for a schema or an extension
+	Table  string `json:"table,omitempty"`  // the table or view that it belongs to, or empty
+	Name   string `json:"name"`             // of a routine with its argument types: f(integer, text)
 }
 
 // String is how messages name the object: index public.orders.orders_at_idx, function public.f(integer).
@@ -137,6 +137,8 @@ type Notes struct {
 	Bytes     int64 // relpages × block size: safe while somebody holds a strong lock
 	Position  int   // attnum of a column
 	Populated bool  // of a materialised view
+	// Columns are what a view returns, each with type and collation, in order: CREATE OR REPLACE can only append.
+	Columns []string
 }
 
 // Fact returns the named fact's value, or "".
@@ -159,8 +161,9 @@ type Child struct {
 // Unmanaged is an object that pgtender cannot compare: of a kind that it does not know yet.
 // In the sources it is refused; in the target it is listed.
 type Unmanaged struct {
-	Kind, Name string
-	Reason     string
+	Kind   string `json:"kind"`
+	Name   string `json:"name"`
+	Reason string `json:"reason,omitempty"`
 }
 
 // Snapshot is the managed part of one database at one moment.

@@ -1,0 +1,260 @@
+package plan
+
+import (
+	"strings"
+
+	"ariga.io/atlas/sql/postgres"
+	"ariga.io/atlas/sql/schema"
+
+	"github.com/pgtender/pgtender/internal/pg"
+	"github.com/pgtender/pgtender/schema/catalog"
+)
+
+// alterColumn plans each property that differs, or takes a default away and back for what it depends on.
+func (b *builder) alterColumn(k catalog.Key, live, want *catalog.Object) {
+	if b.diffs[k] != nil {
+		b.inheritedDeltas(k)
+	}
+	switch {
+	case b.retyped(k) && !b.done(k, catalog.FactType, catalog.FactCollation):
+		b.changeType(k, live, want)
+	case b.columnDeps[k]:
+		b.suspendDefault(k, live, want)
+	}
+	if d, ok := b.delta(k, catalog.FactExpression); ok && want.Fact(catalog.FactGenerated) != "" && !b.done(k, d.Name) {
+		b.setExpression(k, want, d)
+	}
+	var freed *step
+	if b.differsIn(k, catalog.FactGenerated) { // a stored column becomes a plain one
+		freed = b.dropExpression(k, b.describeAll(k, catalog.FactGenerated))
+	}
+	if d, ok := b.delta(k, catalog.FactDefault); ok && !b.done(k, d.Name) {
+		s := b.setDefault(k, live, want, describe(d))
+		if s != nil && freed != nil {
+			s.needs(freed)
+		}
+		b.cover(k, d.Name)
+	}
+	b.alterIdentity(k, live, want)
+	b.columnProperties(k, live, want, nil)
+	if b.differsIn(k, catalog.FactNotNull) && b.hasNotNullChange(k) {
+		b.cover(k, catalog.FactNotNull)
+	}
+}
+
+// done reports whether all of the facts that differ are taken care of.
+func (b *builder) done(k catalog.Key, facts ...string) bool {
+	for _, f := range facts {
+		if _, ok := b.delta(k, f); ok && !b.covered[cover{k, f}] {
+			return false
+		}
+	}
+	return true
+}
+
+// hasNotNullChange reports whether the column's NOT NULL constraint comes or goes by a step of its own.
+func (b *builder) hasNotNullChange(k catalog.Key) bool {
+	was, is := b.notNulls(b.live, k.Owner())[k.Name], b.notNulls(b.want, k.Owner())[k.Name]
+	return (was == nil) != (is == nil)
+}
+
+// inheritedDeltas covers what comes to an INHERITS child from the same change of its parent.
+func (b *builder) inheritedDeltas(k catalog.Key) {
+	owner := b.wantObject(k.Owner())
+	if owner == nil {
+		return
+	}
+	for _, parent := range splitList(owner.Fact(catalog.FactInherits)) {
+		parts, _ := scanName(parent)
+		if len(parts) != 2 {
+			continue
+		}
+		up := catalog.Key{Kind: k.Kind, Schema: parts[0], Table: parts[1], Name: k.Name}
+		for _, d := range b.diffs[k].Deltas {
+			if other, ok := b.delta(up, d.Name); ok && other == d {
+				b.cover(k, d.Name)
+			}
+		}
+	}
+	if b.differsIn(k.Owner(), catalog.FactInherits) {
+		b.cover(k, catalog.FactInherited)
+	}
+}
+
+// changeType changes type and collation, with the default out of the way, since it is converted in another manner.
+func (b *builder) changeType(k catalog.Key, live, want *catalog.Object) {
+	owner := b.liveObject(k.Owner())
+	for _, column := range partitionColumns(owner) {
+		if column == k.Name {
+			b.refuse(k, b.describeAll(k, catalog.FactType, catalog.FactCollation)+", and it is in the partition key of "+owner.Key.String(),
+				"make a new table under another name and move the rows; PostgreSQL cannot change the type of a partition key")
+			return
+		}
+	}
+	b.cover(k, catalog.FactType, catalog.FactCollation)
+	effect := b.judge(live, want)
+	c := &columnChange{key: k, draft: b.draft(), role: alters, disrupts: true, rewrites: effect.rewrites,
+		reason: b.describeAll(k, catalog.FactType, catalog.FactCollation)}
+	if effect.loss != "" {
+		c.hazards = append(c.hazards, Hazard{DataLoss, effect.loss})
+	}
+	if effect.breaks != "" {
+		c.hazards = append(c.hazards, Hazard{BreaksCode, effect.breaks})
+	}
+	typ := want.Fact(catalog.FactType)
+	if coll := want.Fact(catalog.FactCollation); coll != "" {
+		typ += " COLLATE " + coll
+	}
+	col := &schema.Column{Name: atlasName(k.Name), Type: &schema.ColumnType{Type: &postgres.UserDefinedType{T: typ}}}
+	retype := &schema.ModifyColumn{From: col, To: col, Change: schema.ChangeType}
+	if effect.using != "" {
+		retype.Extra = append(retype.Extra, &postgres.ConvertUsing{X: effect.using})
+	}
+	if live.Fact(catalog.FactDefault) != "" {
+		c.changes = append(c.changes, defaultChange(k, ""))
+	}
+	c.changes = append(c.changes, retype)
+	if want.Fact(catalog.FactDefault) != "" {
+		c.changes = append(c.changes, defaultChange(k, want.Fact(catalog.FactDefault)))
+	}
+	if d, ok := b.delta(k, catalog.FactDefault); ok {
+		c.reason += "; " + describe(d)
+		b.cover(k, catalog.FactDefault)
+	}
+	b.change(c)
+}
+
+// suspendDefault takes a default away while the function that it calls is made anew.
+func (b *builder) suspendDefault(k catalog.Key, live, want *catalog.Object) {
+	without := *want
+	without.Facts = nil
+	off := b.setDefault(k, live, &without, b.why(k))
+	a := b.actions(k)
+	a.alter = a.alter[:len(a.alter)-1] // it needs nothing of what is declared
+	on := b.setDefault(k, nil, want, "the default again")
+	on.needs(off)
+	tie(off, on)
+	b.lateBefore = append(b.lateBefore, lateNeed{off, b.because[k]})
+	b.cover(k, catalog.FactDefault)
+}
+
+// setExpression changes a generated column's expression in place: PostgreSQL 17 and later, VIRTUAL in 18.
+func (b *builder) setExpression(k catalog.Key, want *catalog.Object, d catalog.Delta) {
+	s := Statement{SQL: "ALTER TABLE " + table(k) + " ALTER COLUMN " + pg.Ident(k.Name) + " SET EXPRESSION AS (" + unwrap(d.Declared) + ")",
+		Reason: describe(d), Lock: on(accessExclusive, tableWords(k))}
+	if want.Fact(catalog.FactGenerated) == "stored" {
+		s.Hazards = []Hazard{{Rewrite, "table " + tableWords(k) + " is written again whole under ACCESS EXCLUSIVE; nobody reads or writes it meanwhile (" +
+			size(b.liveObject(k.Owner())) + ")"}}
+	}
+	b.add(alters, k, s)
+	b.cover(k, d.Name)
+}
+
+// dropsExpression: a stored column becomes a plain one in place and keeps its values.
+func dropsExpression(live, want *catalog.Object) bool {
+	return live.Fact(catalog.FactGenerated) == "stored" && want.Fact(catalog.FactGenerated) == ""
+}
+
+func (b *builder) dropExpression(k catalog.Key, reason string) *step {
+	col := &schema.Column{Name: atlasName(k.Name), Type: &schema.ColumnType{Type: &postgres.UserDefinedType{}}}
+	b.cover(k, catalog.FactGenerated, catalog.FactExpression)
+	return b.change(&columnChange{key: k, draft: b.draft(), role: alters, reason: reason,
+		hazards: []Hazard{{BreaksCode, "the column is not computed any more: inserts must give a value"}},
+		changes: []schema.Change{&schema.ModifyColumn{From: col, To: col, Change: schema.ChangeGenerated}}})
+}
+
+// alterIdentity adds, changes or drops IDENTITY. A new one starts behind the values that are there.
+func (b *builder) alterIdentity(k catalog.Key, live, want *catalog.Object) {
+	column := "ALTER TABLE " + table(k) + " ALTER COLUMN " + pg.Ident(k.Name) + " "
+	lock := on(accessExclusive, tableWords(k))
+	was, is := live.Fact(catalog.FactIdentity), want.Fact(catalog.FactIdentity)
+	reason := b.describeAll(k, catalog.FactIdentity, catalog.FactSequence)
+	switch {
+	case was == "" && is != "":
+		options := sequenceClauses(want.Fact(catalog.FactSequence), sequenceType(want.Fact(catalog.FactSequence)))
+		if n := want.Fact(catalog.FactSequenceName); n != "" {
+			options = strings.TrimSpace("SEQUENCE NAME " + n + " " + options)
+		}
+		if options != "" {
+			options = " (" + options + ")"
+		}
+		added := b.add(alters, k, Statement{SQL: column + "ADD GENERATED " + strings.ToUpper(is) + " AS IDENTITY" + options, Reason: reason, Lock: lock})
+		added.takesName = true
+		b.needNotNull(k, added)
+		b.carryPosition(k, want, added)
+		b.cover(k, catalog.FactIdentity, catalog.FactSequence, catalog.FactSequenceName)
+	case was != "" && is == "":
+		b.add(alters, k, Statement{SQL: column + "DROP IDENTITY", Reason: reason, Lock: lock,
+			Hazards: []Hazard{{DataLoss, "the position of its sequence is gone"}, {BreaksCode, "inserts that do not name the column get no value any more"}}})
+		b.cover(k, catalog.FactIdentity, catalog.FactSequence, catalog.FactSequenceName)
+	case is != "":
+		b.alterIdentityOptions(k, live, want, column, lock)
+	}
+}
+
+func (b *builder) alterIdentityOptions(k catalog.Key, live, want *catalog.Object, column, lock string) {
+	var actions []string
+	if d, ok := b.delta(k, catalog.FactIdentity); ok {
+		actions = append(actions, "SET GENERATED "+strings.ToUpper(d.Declared))
+		b.cover(k, d.Name)
+	}
+	if d, ok := b.delta(k, catalog.FactSequence); ok {
+		for _, clause := range changedClauses(retypedSequence(d.Live, sequenceType(d.Declared)), d.Declared) {
+			actions = append(actions, "SET "+clause)
+		}
+		b.cover(k, d.Name)
+	}
+	if len(actions) > 0 {
+		b.add(alters, k, Statement{SQL: column + strings.Join(actions, " "), Lock: lock,
+			Reason: b.describeAll(k, catalog.FactIdentity, catalog.FactSequence)}).rank.part = 2 // behind a change of type
+	}
+	if d, ok := b.delta(k, catalog.FactSequenceName); ok {
+		chosen := pg.Ident(k.Schema) + "." + pg.Ident(catalog.DefaultName(k.Table, k.Name, "seq"))
+		from, to := orDefault(d.Live, chosen), orDefault(d.Declared, chosen)
+		target, _ := scanName(to)
+		b.add(alters, k, Statement{SQL: "ALTER SEQUENCE " + from + " RENAME TO " + pg.Ident(target[len(target)-1]), Reason: describe(d)})
+		b.cover(k, d.Name)
+	}
+}
+
+// retypedSequence is what a change of the column's type makes of its sequence's options.
+func retypedSequence(options, typ string) string {
+	values := sequenceValues(options)
+	old, changed := defaultValues(values[0], values[2]), defaultValues(typ, values[2])
+	for i := 3; i <= 4; i++ {
+		if values[i] == old[i] {
+			values[i] = changed[i]
+		}
+	}
+	values[0] = typ
+	var out []string
+	for i, word := range sequenceWords {
+		if word == "CYCLE" {
+			word, values[i] = values[i]+"CYCLE", ""
+		}
+		out = append(out, word+values[i])
+	}
+	return strings.Join(out, " ")
+}
+
+// needNotNull puts a step behind the column's NOT NULL constraint, and all else that alters the column.
+func (b *builder) needNotNull(k catalog.Key, s *step) {
+	if con := b.notNulls(b.want, k.Owner())[k.Name]; con != nil {
+		b.lateNeeds = append(b.lateNeeds, lateNeed{s, con.Key})
+	}
+}
+
+// carryPosition lets a new identity go on behind the largest value that is there.
+func (b *builder) carryPosition(k catalog.Key, want *catalog.Object, added *step) {
+	sequence := orDefault(want.Fact(catalog.FactSequenceName), pg.Ident(k.Schema)+"."+pg.Ident(catalog.DefaultName(k.Table, k.Name, "seq")))
+	edge := "max"
+	if strings.HasPrefix(sequenceValues(want.Fact(catalog.FactSequence))[2], "-") {
+		edge = "min"
+	}
+	s := b.add(alters, k, Statement{
+		SQL: "SELECT setval(" + strings.TrimSpace(pg.Literal(sequence)) + "::regclass, " + edge + "(" + pg.Ident(k.Name) + ")) FROM " + table(k) +
+			" HAVING " + edge + "(" + pg.Ident(k.Name) + ") IS NOT NULL",
+		Reason: "the identity goes on behind the values that are there", Lock: on("ACCESS SHARE", tableWords(k))})
+	s.needs(added)
+	tie(added, s)
+}

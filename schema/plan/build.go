@@ -1,0 +1,315 @@
+package plan
+
+import (
+	"strings"
+
+	"github.com/pgtender/pgtender/internal/pg"
+	"github.com/pgtender/pgtender/schema/catalog"
+)
+
+// build files the steps of one object.
+func (b *builder) build(k catalog.Key) {
+	live, want, fate := b.liveObject(k), b.wantObject(k), b.fates[k]
+	switch {
+	case b.isRenamed(k):
+		b.buildRename(k)
+		return
+	case fate == keep && b.columnDeps[k]:
+		b.alterColumn(k, live, want)
+		return
+	case fate == keep:
+		return
+	}
+	if b.goes(k) {
+		if _, ok := b.vanishes[k]; ok {
+			if fate == drop {
+				b.cover(k)
+			}
+		} else {
+			b.buildDrop(k, live)
+		}
+	}
+	switch fate {
+	case create, recreate:
+		b.buildCreate(k, want)
+	case alter:
+		b.buildAlter(k, live, want)
+	}
+}
+
+func (b *builder) buildCreate(k catalog.Key, want *catalog.Object) {
+	switch k.Kind {
+	case catalog.Table:
+		b.createTable(k, want)
+	case catalog.Column:
+		if b.ownerFate(b.want, k) != create {
+			b.addColumn(k, want)
+		}
+	case catalog.Constraint:
+		if b.ownerFate(b.want, k) != create || b.detached[k] {
+			b.addConstraint(k, want)
+		}
+	case catalog.Index:
+		b.createIndex(k, want)
+	default:
+		b.createOther(k, want)
+	}
+}
+
+// createOther makes what one statement of the server's own definition makes.
+func (b *builder) createOther(k catalog.Key, want *catalog.Object) {
+	definition := strings.TrimRight(strings.TrimSpace(want.Fact(catalog.FactDefinition)), ";")
+	s := Statement{SQL: definition, Reason: b.why(k)}
+	switch k.Kind {
+	case catalog.Schema:
+		s.SQL = "CREATE SCHEMA " + name(k)
+	case catalog.Extension:
+		s.SQL = "CREATE EXTENSION " + name(k) + " WITH SCHEMA " + pg.Ident(want.Fact(catalog.FactSchema)) +
+			" VERSION " + strings.TrimSpace(pg.Literal(want.Fact(catalog.FactVersion)))
+	case catalog.Enum:
+		s.SQL = "CREATE TYPE " + name(k) + " AS ENUM (" + want.Fact(catalog.FactLabels) + ")"
+	case catalog.Domain:
+		s.SQL = createDomain(k, want)
+	case catalog.Sequence:
+		s.SQL = createSequence(k, want)
+	case catalog.View, catalog.MatView:
+		b.createView(k, want, definition)
+		return
+	case catalog.Policy:
+		s.SQL = "CREATE POLICY " + pg.Ident(k.Name) + " ON " + table(k) + " " + definition
+		s.Lock = on(accessExclusive, tableWords(k))
+	case catalog.Trigger:
+		s.Lock = on(shareRowExclusive, tableWords(k))
+	case catalog.Rule:
+		s.Lock = on(accessExclusive, tableWords(k))
+	case catalog.Statistics:
+		s.Lock = on(shareUpdateExclusive, "its table")
+	}
+	if k.Table != "" && b.ownerFate(b.want, k) == create {
+		s.Lock = ""
+	}
+	b.add(makes, k, s)
+	b.cover(k)
+	b.createExtras(k, want)
+	b.comment(k)
+}
+
+// createExtras sets what the definition of a new object does not say.
+func (b *builder) createExtras(k catalog.Key, want *catalog.Object) {
+	made := b.actions(k).make
+	var extra []*step
+	switch k.Kind {
+	case catalog.Sequence:
+		if owner := want.Fact(catalog.FactOwnedBy); owner != "" {
+			s := b.add(alters, k, Statement{SQL: "ALTER SEQUENCE " + name(k) + " OWNED BY " + owner, Reason: "the sequence goes with its column"})
+			s.needs(b.actions(k).make...)
+			s.final = true
+			b.afterColumn(s, owner)
+		}
+		return
+	case catalog.Domain:
+		b.domainConstraintComments(k, nil, want)
+	case catalog.Trigger, catalog.Rule:
+		if want.Fact(catalog.FactEnabled) != "" {
+			extra = append(extra, b.setEnabled(k, want))
+		}
+	case catalog.Statistics:
+		if t := want.Fact(catalog.FactStatTarget); t != "" {
+			extra = append(extra, b.add(makes, k, Statement{SQL: "ALTER STATISTICS " + name(k) + " SET STATISTICS " + t, Reason: "its statistics target"}))
+		}
+	}
+	if x := want.Fact(catalog.FactDependsOn); x != "" {
+		extra = append(extra, b.dependsOn(k, "", x)...)
+	}
+	for _, s := range extra {
+		s.needs(made...)
+	}
+}
+
+func (b *builder) buildDrop(k catalog.Key, live *catalog.Object) {
+	switch k.Kind {
+	case catalog.Table:
+		b.dropTable(k, live)
+	case catalog.Column:
+		b.dropColumn(k, live)
+	case catalog.Constraint:
+		b.dropConstraint(k, live)
+	case catalog.Index:
+		b.dropIndex(k, live)
+	default:
+		b.dropOther(k, live)
+	}
+}
+
+// dropOther drops what DROP with the object's name drops.
+func (b *builder) dropOther(k catalog.Key, live *catalog.Object) {
+	s := Statement{SQL: "DROP " + b.target(k), Reason: b.why(k)}
+	gone := func(what string) {
+		if b.fates[k] == drop {
+			s.Hazards = append(s.Hazards, Hazard{BreaksCode, what})
+		}
+	}
+	switch k.Kind {
+	case catalog.View, catalog.MatView:
+		s.Lock = on(accessExclusive, k.String())
+		gone("queries that read " + k.String() + " fail afterwards")
+	case catalog.Trigger, catalog.Rule, catalog.Policy:
+		s.Lock = on(accessExclusive, tableWords(k))
+		gone("what " + k.String() + " does or guards today happens no more")
+	case catalog.Statistics:
+		s.Lock = on(shareUpdateExclusive, "its table")
+		gone("plans that rely on it may become slow")
+	case catalog.Sequence:
+		if owner := columnKey(live.Fact(catalog.FactOwnedBy)); owner.Name != "" && b.becomesIdentity(owner) {
+			s.Reason += "; its column becomes an identity, which goes on from the values that are there"
+			break
+		}
+		gone("whatever calls nextval on it fails afterwards")
+		s.Hazards = append([]Hazard{{DataLoss, "the sequence's position is gone"}}, s.Hazards...)
+	case catalog.Extension:
+		s.Hazards = append(s.Hazards, Hazard{DataLoss, "what the extension's own tables hold is gone"})
+		gone("whatever uses the extension's functions and types fails afterwards")
+	default:
+		gone("whatever uses " + k.String() + " fails afterwards")
+	}
+	b.add(drops, k, s)
+	b.cover(k)
+}
+
+func (b *builder) buildAlter(k catalog.Key, live, want *catalog.Object) {
+	switch k.Kind {
+	case catalog.Extension:
+		b.alterExtension(k, want)
+	case catalog.Enum:
+		b.alterEnum(k, live, want)
+	case catalog.Domain:
+		b.alterDomain(k, live, want)
+	case catalog.Sequence:
+		b.alterSequence(k, live, want)
+	case catalog.Table:
+		b.alterTable(k, live, want)
+	case catalog.Column:
+		b.alterColumn(k, live, want)
+	case catalog.Constraint:
+		b.alterConstraint(k, live, want)
+	case catalog.Index:
+		b.indexProperties(k, live, want, false)
+	case catalog.Statistics:
+		b.alterStatistics(k, want)
+	case catalog.View, catalog.MatView:
+		b.alterView(k, live, want)
+	case catalog.Function, catalog.Procedure, catalog.Trigger, catalog.Rule:
+		b.replace(k, live, want)
+	}
+	if b.differsIn(k, catalog.FactDependsOn) {
+		b.dependsOn(k, live.Fact(catalog.FactDependsOn), want.Fact(catalog.FactDependsOn))
+		b.cover(k, catalog.FactDependsOn)
+	}
+	if b.differsIn(k, catalog.FactComment) {
+		b.comment(k)
+	}
+}
+
+// why tells the reason for making or dropping an object.
+func (b *builder) why(k catalog.Key) string {
+	if cause, ok := b.because[k]; ok {
+		switch {
+		case b.retyped(cause):
+			return "depends on " + cause.String() + ", whose type changes: dropped before, made again after"
+		case b.fates[cause] == drop:
+			return "depends on " + cause.String() + ", which goes"
+		}
+		return "depends on " + cause.String() + ", which has to be made anew: dropped before, made again after"
+	}
+	d := b.diffs[k]
+	if d == nil {
+		return isMissing
+	}
+	switch d.Change {
+	case catalog.Missing:
+		return isMissing
+	case catalog.Extra:
+		return isExtra
+	}
+	out := make([]string, len(d.Deltas))
+	for i, delta := range d.Deltas {
+		out[i] = describe(delta)
+	}
+	return strings.Join(out, "; ")
+}
+
+// comment sets the declared comment of an object, if it is there to be set or taken away.
+func (b *builder) comment(k catalog.Key) *step {
+	text := b.wantObject(k).Fact(catalog.FactComment)
+	fresh := b.fates[k] == create || b.fates[k] == recreate
+	if text == "" && fresh {
+		return nil
+	}
+	s := Statement{SQL: "COMMENT ON " + b.target(k) + " IS " + commentText(text), Reason: "the declared comment"}
+	if !fresh {
+		s.Reason = b.describeAll(k, catalog.FactComment)
+	}
+	switch k.Kind {
+	case catalog.Table, catalog.View, catalog.MatView, catalog.Index:
+		if !fresh {
+			s.Lock = on(shareUpdateExclusive, k.String())
+		}
+	case catalog.Column, catalog.Constraint, catalog.Trigger, catalog.Policy, catalog.Rule:
+		if b.ownerFate(b.want, k) != create {
+			s.Lock = on(shareUpdateExclusive, tableWords(k))
+		}
+	}
+	made := b.actions(k).make
+	out := b.add(alters, k, s)
+	out.rank.part += 20 // behind all parts of a table
+	out.final = true
+	out.needs(made...)
+	b.cover(k, catalog.FactComment)
+	return out
+}
+
+func commentText(text string) string {
+	if text == "" {
+		return "NULL"
+	}
+	return strings.TrimSpace(pg.Literal(text))
+}
+
+// dependsOn sets the extensions that an object goes with; both lists are comma-separated names.
+func (b *builder) dependsOn(k catalog.Key, live, want string) []*step {
+	var out []*step
+	alterDepends := func(no, extension string) {
+		out = append(out, b.add(alters, k, Statement{
+			SQL:    "ALTER " + b.target(k) + " " + no + "DEPENDS ON EXTENSION " + extension,
+			Reason: "depends on extension is " + orNone(live) + ", declared is " + orNone(want),
+		}))
+	}
+	old, declared := splitList(live), splitList(want)
+	for _, x := range without(old, declared) {
+		alterDepends("NO ", x)
+	}
+	for _, x := range without(declared, old) {
+		alterDepends("", x)
+	}
+	return out
+}
+
+// without are the members of a that b lacks.
+func without(a, b []string) []string {
+	var out []string
+	for _, s := range a {
+		if !contains(b, s) {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+func contains(list []string, s string) bool {
+	for _, x := range list {
+		if x == s {
+			return true
+		}
+	}
+	return false
+}

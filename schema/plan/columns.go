@@ -1,0 +1,340 @@
+package plan
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"ariga.io/atlas/sql/postgres"
+	"ariga.io/atlas/sql/schema"
+
+	"github.com/pgtender/pgtender/internal/pg"
+	"github.com/pgtender/pgtender/schema/catalog"
+)
+
+func sortByPosition(columns []*catalog.Object) {
+	slices.SortFunc(columns, func(a, b *catalog.Object) int {
+		return cmp.Or(cmp.Compare(a.Notes.Position, b.Notes.Position), catalog.CompareKeys(a.Key, b.Key))
+	})
+}
+
+// columnChange is an ALTER TABLE on one column. Those that rewrite the table are put into one statement, so that
+// it is rewritten once.
+type columnChange struct {
+	key     catalog.Key
+	draft   *draft
+	changes []schema.Change
+	reason  string
+	hazards []Hazard
+	role    role
+	// disrupts marks a change of type: dependents must be out of the way.
+	disrupts bool
+	rewrites bool
+	then     func(*step) // called once the step is filed
+}
+
+// change files a column change as a step, or with the others that rewrite the table.
+func (b *builder) change(c *columnChange) *step {
+	if c.rewrites {
+		owner := c.key.Owner()
+		b.rewrites[owner] = append(b.rewrites[owner], c)
+		return nil
+	}
+	return b.columnStep(c.key, []*columnChange{c})
+}
+
+// buildRewrites plans one ALTER TABLE for all changes that rewrite one table.
+func (b *builder) buildRewrites() {
+	for _, k := range b.keys() {
+		if changes := b.rewrites[k]; len(changes) > 0 {
+			object := k
+			if len(changes) == 1 {
+				object = changes[0].key
+			}
+			b.columnStep(object, changes)
+		}
+	}
+}
+
+// columnStep has Atlas plan the changes as one statement, and files it under each column.
+func (b *builder) columnStep(object catalog.Key, changes []*columnChange) *step {
+	owner := changes[0].key.Owner()
+	d := &draft{}
+	modify := &schema.ModifyTable{T: atlasTable(owner)}
+	s := Statement{Lock: on(accessExclusive, tableWords(changes[0].key))}
+	var reasons []string
+	for _, c := range changes {
+		d.replace = append(d.replace, c.draft.replace...)
+		modify.Changes = append(modify.Changes, c.changes...)
+		reason := c.reason
+		if len(changes) > 1 {
+			reason = "column " + c.key.Name + ": " + reason
+		}
+		reasons = append(reasons, reason)
+		s.Hazards = append(s.Hazards, c.hazards...)
+	}
+	s.Reason = strings.Join(reasons, "; ")
+	for _, c := range changes {
+		if c.rewrites {
+			s.Hazards = append(s.Hazards, Hazard{Rewrite, owner.String() + " is written again whole under ACCESS EXCLUSIVE; nobody reads or writes it meanwhile (" +
+				size(b.liveObject(owner)) + ")"})
+			break
+		}
+	}
+	sql, err := d.plan(modify)
+	if err != nil {
+		b.refuse(object, "atlas could not plan it ("+err.Error()+")", "report this, and change it by hand")
+		return nil
+	}
+	s.SQL = strings.TrimSpace(sql)
+	r := alters
+	if len(changes) == 1 {
+		r = changes[0].role
+	}
+	out := b.add(r, object, s)
+	for _, c := range changes {
+		out.disrupts = out.disrupts || c.disrupts
+		b.fileColumn(out, object, c)
+		if c.then != nil {
+			c.then(out)
+		}
+	}
+	return out
+}
+
+// fileColumn files a step under a column by what it does to it: one that is dropped and added again is both.
+func (b *builder) fileColumn(s *step, object catalog.Key, c *columnChange) {
+	if object != c.key {
+		a := b.actions(object)
+		a.alter = slices.DeleteFunc(a.alter, func(x *step) bool { return x == s })
+	}
+	a := b.actions(c.key)
+	fileIn := func(list *[]*step) {
+		if !slices.Contains(*list, s) {
+			*list = append(*list, s)
+		}
+	}
+	for _, change := range c.changes {
+		switch change.(type) {
+		case *schema.AddColumn:
+			fileIn(&a.make)
+		case *schema.DropColumn:
+			fileIn(&a.gone)
+		default:
+			fileIn(&a.alter)
+		}
+	}
+}
+
+// addColumn adds a new column, or makes one anew whose generation changes.
+func (b *builder) addColumn(k catalog.Key, want *catalog.Object) {
+	b.cover(k)
+	if want.Fact(catalog.FactInherited) == inheritedOnly {
+		return // comes with the parent's
+	}
+	c := &columnChange{key: k, draft: b.draft(), reason: b.why(k), role: makes}
+	con := b.notNulls(b.want, k.Owner())[k.Name]
+	if con != nil && b.fates[con.Key] == keep {
+		con = nil
+	}
+	notNull := b.inlineNotNull(want, con)
+	if con != nil && notNull != "" {
+		b.comment(con.Key)
+	}
+	target := want
+	if b.fates[k] == recreate {
+		target = b.remake(c, want)
+	} else if notNull != "" && !b.fills(want) {
+		c.hazards = append(c.hazards, Hazard{BreaksCode, "fails if " + tableWords(k) + " has rows, since they would have no value (" +
+			size(b.liveObject(k.Owner())) + "); inserts that do not name the column fail afterwards"})
+	}
+	c.rewrites = c.rewrites || b.addRewrites(target)
+	c.changes = append(c.changes, &schema.AddColumn{C: c.draft.atlasColumn(target, notNull, !b.detached[k])})
+	c.then = func(s *step) {
+		if con != nil && notNull != "" {
+			b.actions(con.Key).make = append(b.actions(con.Key).make, s)
+		}
+		if target != want {
+			drop := b.dropExpression(k, "the values stay as plain ones")
+			drop.needs(s)
+			tie(s, drop)
+			if want.Fact(catalog.FactDefault) != "" {
+				b.setDefault(k, nil, want, "the declared default").needs(drop)
+			}
+		}
+		b.columnProperties(k, nil, want, s)
+		b.comment(k)
+	}
+	b.change(c)
+}
+
+// remake turns the addition of a column into its exchange, and returns the column to add.
+func (b *builder) remake(c *columnChange, want *catalog.Object) *catalog.Object {
+	live := b.liveObject(c.key)
+	c.changes = append(c.changes, &schema.DropColumn{C: &schema.Column{Name: atlasName(c.key.Name)}})
+	was, is := live.Fact(catalog.FactGenerated), want.Fact(catalog.FactGenerated)
+	switch {
+	case was == "":
+		c.hazards = append(c.hazards, Hazard{DataLoss, "the values stored in " + c.key.String() + " are replaced by computed ones"})
+	case is == "":
+		// Only a stored column can become a plain one with its values, so it is stored for a moment.
+		stored := *live
+		stored.Facts = slices.Clone(live.Facts)
+		for i := range stored.Facts {
+			if stored.Facts[i].Name == catalog.FactGenerated {
+				stored.Facts[i].Value = "stored"
+			}
+		}
+		want = &stored
+	}
+	if !b.isLast(live) {
+		c.hazards = append(c.hazards, Hazard{BreaksCode, "the column moves to the end of " + tableWords(c.key) +
+			": SELECT * and INSERT without a column list see another order"})
+	}
+	return want
+}
+
+// isLast reports whether no column of the live table stands behind this one.
+func (b *builder) isLast(live *catalog.Object) bool {
+	for _, c := range partsOf(b.live, live.Key.Owner(), catalog.Column) {
+		if c.Notes.Position > live.Notes.Position {
+			return false
+		}
+	}
+	return true
+}
+
+// fills reports whether existing rows get a value for a new column.
+func (b *builder) fills(want *catalog.Object) bool {
+	return want.Fact(catalog.FactDefault) != "" || want.Fact(catalog.FactIdentity) != "" || want.Fact(catalog.FactGenerated) != ""
+}
+
+// addRewrites reports whether adding the column writes every row: unless its value is the same for all.
+func (b *builder) addRewrites(c *catalog.Object) bool {
+	switch {
+	case c.Fact(catalog.FactGenerated) == "stored", c.Fact(catalog.FactIdentity) != "":
+		return true
+	case c.Fact(catalog.FactGenerated) == "virtual":
+		return false
+	}
+	return mayBeVolatile(c.Fact(catalog.FactDefault)) || b.isDomain(c.Fact(catalog.FactType))
+}
+
+// isDomain reports whether the type is a domain with a constraint: the server then checks each row.
+func (b *builder) isDomain(typ string) bool {
+	parts, _ := scanName(typ)
+	if len(parts) != 2 {
+		return false
+	}
+	o := b.wantObject(catalog.Key{Kind: catalog.Domain, Schema: parts[0], Name: parts[1]})
+	return o != nil
+}
+
+func (b *builder) dropColumn(k catalog.Key, live *catalog.Object) {
+	b.cover(k)
+	if b.fates[k] == recreate || live.Fact(catalog.FactInherited) == inheritedOnly {
+		return // part of the exchange; or goes with the parent's
+	}
+	owner := b.liveObject(k.Owner())
+	if slices.Contains(partitionColumns(owner), k.Name) {
+		b.refuse(k, "it is in the database, but not declared, and it is in the partition key of "+owner.Key.String(),
+			"declare it; PostgreSQL cannot drop a column of a partition key")
+		return
+	}
+	hazard := Hazard{DataLoss, "the values in " + k.String() + " are gone (" + size(owner) + ")"}
+	hazards := []Hazard{hazard, {BreaksCode, "queries that name the column fail afterwards"}}
+	if live.Fact(catalog.FactGenerated) != "" {
+		hazards = hazards[1:] // computed from the others
+	}
+	b.change(&columnChange{key: k, draft: b.draft(), role: drops, reason: b.why(k), hazards: hazards,
+		changes: []schema.Change{&schema.DropColumn{C: &schema.Column{Name: atlasName(k.Name)}}}})
+}
+
+// setDefault sets or drops a column's default; live is nil where none is there.
+func (b *builder) setDefault(k catalog.Key, live, want *catalog.Object, reason string) *step {
+	c := &columnChange{key: k, draft: b.draft(), reason: reason, changes: []schema.Change{defaultChange(k, want.Fact(catalog.FactDefault))}, role: alters}
+	return b.change(c)
+}
+
+func defaultChange(k catalog.Key, expr string) *schema.ModifyColumn {
+	col := &schema.Column{Name: atlasName(k.Name), Type: &schema.ColumnType{Type: &postgres.UserDefinedType{}}}
+	if expr != "" {
+		col.Default = &schema.RawExpr{X: expr}
+	}
+	return &schema.ModifyColumn{From: col, To: col, Change: schema.ChangeDefault}
+}
+
+// columnProperties sets what CREATE TABLE and ADD COLUMN cannot say; live is nil for a new column.
+func (b *builder) columnProperties(k catalog.Key, live, want *catalog.Object, made *step) {
+	from := func(fact string) string {
+		if live == nil {
+			return ""
+		}
+		return live.Fact(fact)
+	}
+	set := func(action, fact, lock string) {
+		reason := "the declared " + fact
+		if live != nil {
+			reason = b.describeAll(k, fact)
+		}
+		s := Statement{SQL: "ALTER TABLE " + table(k) + " ALTER COLUMN " + pg.Ident(k.Name) + " " + action, Reason: reason, Lock: on(lock, tableWords(k))}
+		if b.ownerFate(b.want, k) == create {
+			s.Lock = ""
+		}
+		out := b.add(alters, k, s)
+		if made != nil {
+			out.needs(made)
+		}
+		b.cover(k, fact)
+	}
+	if t := want.Fact(catalog.FactStatTarget); t != from(catalog.FactStatTarget) {
+		set("SET STATISTICS "+orDefault(t, "DEFAULT"), catalog.FactStatTarget, shareUpdateExclusive)
+	}
+	if live != nil {
+		if s := want.Fact(catalog.FactStorage); s != from(catalog.FactStorage) {
+			set("SET STORAGE "+strings.ToUpper(orDefault(s, "default")), catalog.FactStorage, accessExclusive)
+		}
+		if s := want.Fact(catalog.FactCompression); s != from(catalog.FactCompression) {
+			set("SET COMPRESSION "+orDefault(s, "default"), catalog.FactCompression, accessExclusive)
+		}
+	}
+	old, declared := splitOptions(from(catalog.FactOptions)), splitOptions(want.Fact(catalog.FactOptions))
+	if reset := without(optionNames(old), optionNames(declared)); len(reset) > 0 {
+		set("RESET ("+strings.Join(reset, ", ")+")", catalog.FactOptions, shareUpdateExclusive)
+	}
+	if want.Fact(catalog.FactOptions) != from(catalog.FactOptions) && len(declared) > 0 {
+		set("SET ("+optionList(want.Fact(catalog.FactOptions))+")", catalog.FactOptions, shareUpdateExclusive)
+	}
+}
+
+// mayBeVolatile reports whether a default can differ from row to row, so that adding the column writes each. It
+// errs on the side of yes: functions that are not known to be the same within a statement count as volatile.
+func mayBeVolatile(expr string) bool {
+	known := []string{"now", "statement_timestamp", "transaction_timestamp", "current_user", "session_user", "current_setting", "timezone",
+		"date_trunc", "to_char", "lower", "upper", "concat", "jsonb_build_object", "jsonb_build_array", "json_build_object",
+		"json_build_array", "make_interval", "make_date", "coalesce", "length", "abs"}
+	for i := 0; i < len(expr); i++ {
+		switch expr[i] {
+		case '\'', '"':
+			i = closing(expr, i, i > 0 && expr[i-1] == 'E')
+		case '(':
+			end := i
+			for end > 0 && (expr[end-1] == '_' || expr[end-1] == '.' || expr[end-1] == '"' || isAlnum(expr[end-1])) {
+				end--
+			}
+			if f := expr[end:i]; f != "" && !slices.Contains(known, f) && !isTypeModifier(expr[:end]) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func isAlnum(c byte) bool {
+	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
+}
+
+// isTypeModifier: what stands before numeric(10,2) in 0::numeric(10,2) is a cast.
+func isTypeModifier(before string) bool {
+	return strings.HasSuffix(before, "::") || strings.HasSuffix(before, "::character ") || strings.HasSuffix(before, "::bit ")
+}

@@ -1,0 +1,201 @@
+package plan
+
+import (
+	"slices"
+
+	"github.com/pgtender/pgtender/schema/catalog"
+)
+
+// connect gives every step what it must follow, from the objects' dependencies on both sides.
+func (b *builder) connect() {
+	for k, a := range b.at {
+		b.connectMaking(k, a)
+		b.connectRemaking(k, a)
+		for _, s := range a.alter {
+			if s.disrupts {
+				b.freeFirst(k, s)
+			}
+		}
+	}
+	for i := range b.live.Objects {
+		if k := b.live.Objects[i].Key; b.goes(k) || b.renamedTo[k] != (catalog.Key{}) {
+			b.connectGone(k)
+		}
+	}
+	b.connectNames()
+	for _, n := range b.lateNeeds {
+		if a := b.at[n.on]; a != nil {
+			n.step.needs(a.make...)
+			n.step.needs(waited(a.alter)...)
+		}
+	}
+	for _, n := range b.lateBefore {
+		for _, s := range b.goneSteps(n.on) {
+			s.needs(n.step)
+		}
+	}
+}
+
+// connectMaking: what makes or alters an object follows what makes or alters all that its declared form needs.
+func (b *builder) connectMaking(k catalog.Key, a *actions) {
+	want := b.wantObject(k)
+	if want == nil {
+		return
+	}
+	needs := want.Needs
+	if owner := ownerOf(b.want, k); owner != nil {
+		needs = append(slices.Clone(needs), owner.Key)
+	}
+	for _, n := range needs {
+		other := b.at[n]
+		if other == nil || n == k {
+			continue
+		}
+		for _, s := range slices.Concat(a.make, a.alter) {
+			if n == k.Owner() || b.isOwner(n, k) {
+				s.needs(other.make...) // not its comments and options
+				continue
+			}
+			if b.detached[k] && k.Kind == catalog.Column && slices.Contains(a.make, s) && n.Kind != catalog.Enum && n.Kind != catalog.Domain {
+				continue // its default waits
+			}
+			s.needs(other.make...)
+			s.needs(waited(other.alter)...)
+		}
+	}
+}
+
+// waited are the steps that others wait for.
+func waited(steps []*step) []*step {
+	return slices.DeleteFunc(slices.Clone(steps), func(s *step) bool { return s.final })
+}
+
+// isOwner reports whether n is the view that k is part of.
+func (b *builder) isOwner(n, k catalog.Key) bool {
+	return k.Table != "" && n.Schema == k.Schema && n.Name == k.Table && n.Table == ""
+}
+
+// connectRemaking: the old goes before the new comes, unless the new is built beside it.
+func (b *builder) connectRemaking(k catalog.Key, a *actions) {
+	if b.fates[k] != recreate {
+		return
+	}
+	gone := b.goneSteps(k)
+	if rename := b.roomFor[k]; rename != nil {
+		for _, s := range a.make {
+			s.needs(rename)
+		}
+		for _, s := range gone {
+			s.needs(a.make...)
+		}
+		tie(slices.Concat([]*step{rename}, a.make, gone)...)
+		return
+	}
+	if b.online[k] {
+		return
+	}
+	for _, s := range a.make {
+		s.needs(gone...)
+	}
+	tie(slices.Concat(a.make, gone)...)
+}
+
+// connectGone: before an object goes, its dependents go or are altered so that they need it no more.
+func (b *builder) connectGone(k catalog.Key) {
+	gone := b.goneSteps(k)
+	for _, d := range b.dependents[k] {
+		want := b.wantObject(d)
+		for _, s := range gone {
+			if b.goes(d) {
+				s.needs(b.goneSteps(d)...)
+			} else if a := b.at[d]; a != nil && (want == nil || !slices.Contains(want.Needs, k)) {
+				s.needs(a.alter...)
+				s.needs(a.make...)
+			}
+		}
+	}
+	// A table's parts that vanish with it need no order of their own; a view's parts neither.
+}
+
+// freeFirst: a change of type follows the going of whatever depends on the column.
+func (b *builder) freeFirst(k catalog.Key, s *step) {
+	for _, d := range b.dependents[k] {
+		if b.goes(d) && b.roomFor[d] == nil && !b.online[d] {
+			s.needs(b.goneSteps(d)...)
+		}
+	}
+}
+
+// nameSpace is equal for objects of which only one can have a name in a schema; empty for others.
+func nameSpaces(o *catalog.Object) []string {
+	relation, typ := "relation "+o.Key.Schema+"."+o.Key.Name, "type "+o.Key.Schema+"."+o.Key.Name
+	switch o.Key.Kind {
+	case catalog.Table, catalog.View, catalog.MatView, catalog.Sequence:
+		return []string{relation, typ}
+	case catalog.Index:
+		return []string{relation}
+	case catalog.Enum, catalog.Domain:
+		return []string{typ}
+	case catalog.Constraint:
+		if t := o.Fact(catalog.FactConstraintType); t == "p" || t == "u" || t == "x" {
+			return []string{relation, "constraint " + o.Key.Schema + "." + o.Key.Table + "." + o.Key.Name}
+		}
+		return []string{"constraint " + o.Key.Schema + "." + o.Key.Table + "." + o.Key.Name}
+	case catalog.Function, catalog.Procedure:
+		return []string{"routine " + o.Key.Schema + "." + o.Key.Name}
+	case catalog.Column:
+		if o.Fact(catalog.FactIdentity) != "" && o.Fact(catalog.FactSequenceName) == "" {
+			return []string{"relation " + o.Key.Schema + "." + catalog.DefaultName(o.Key.Table, o.Key.Name, "seq")}
+		}
+	}
+	return nil
+}
+
+// connectNames: a name is free before it is taken again by an object of another kind.
+func (b *builder) connectNames() {
+	held := map[string][]catalog.Key{}
+	for i := range b.live.Objects {
+		o := &b.live.Objects[i]
+		if !b.goes(o.Key) && b.renamedTo[o.Key] == (catalog.Key{}) {
+			continue
+		}
+		for _, n := range nameSpaces(o) {
+			held[n] = append(held[n], o.Key)
+		}
+	}
+	for i := range b.want.Objects {
+		o := &b.want.Objects[i]
+		a := b.at[o.Key]
+		if a == nil {
+			continue
+		}
+		for _, n := range nameSpaces(o) {
+			for _, old := range held[n] {
+				if old == o.Key {
+					continue
+				}
+				freed := b.goneSteps(old)
+				if to, ok := b.renamedTo[old]; ok {
+					freed = b.at[to].make
+				}
+				for _, s := range slices.Concat(a.make, identitySteps(o, a)) {
+					s.needs(freed...)
+				}
+			}
+		}
+	}
+}
+
+// identitySteps are the alterations of a column that may make a sequence.
+func identitySteps(o *catalog.Object, a *actions) []*step {
+	if o.Key.Kind != catalog.Column || o.Fact(catalog.FactIdentity) == "" {
+		return nil
+	}
+	var out []*step
+	for _, s := range a.alter {
+		if s.takesName {
+			out = append(out, s)
+		}
+	}
+	return out
+}

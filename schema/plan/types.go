@@ -1,0 +1,325 @@
+package plan
+
+import (
+	"strings"
+
+	"github.com/pgtender/pgtender/internal/pg"
+	"github.com/pgtender/pgtender/schema/catalog"
+)
+
+func (b *builder) alterExtension(k catalog.Key, want *catalog.Object) {
+	if d, ok := b.delta(k, catalog.FactVersion); ok {
+		b.add(alters, k, Statement{SQL: "ALTER EXTENSION " + name(k) + " UPDATE TO " + strings.TrimSpace(pg.Literal(d.Declared)), Reason: describe(d)})
+		b.cover(k, catalog.FactVersion)
+	}
+	if d, ok := b.delta(k, catalog.FactSchema); ok {
+		b.add(alters, k, Statement{SQL: "ALTER EXTENSION " + name(k) + " SET SCHEMA " + pg.Ident(want.Fact(catalog.FactSchema)), Reason: describe(d),
+			Hazards: []Hazard{{BreaksCode, "queries that name the extension's objects in schema " + d.Live + " fail afterwards"}}})
+		b.cover(k, catalog.FactSchema)
+	}
+}
+
+// alterEnum adds labels in place. They are committed before anything else runs, since a new label cannot be used in the
+// transaction that adds it.
+func (b *builder) alterEnum(k catalog.Key, live, want *catalog.Object) {
+	d, ok := b.delta(k, catalog.FactLabels)
+	if !ok {
+		return
+	}
+	old, declared := splitList(live.Fact(catalog.FactLabels)), splitList(want.Fact(catalog.FactLabels))
+	if gone := without(old, declared); len(gone) > 0 {
+		b.refuse(k, "label "+strings.Join(gone, ", ")+" is in the database, but not declared, and PostgreSQL cannot remove a label",
+			"declare it, or make a new type under another name and change the columns to it")
+		return
+	}
+	at := 0
+	for _, label := range declared {
+		if at < len(old) && label == old[at] {
+			at++
+		}
+	}
+	if at < len(old) {
+		b.refuse(k, "the order of its labels differs ("+describe(d)+"), and PostgreSQL cannot change it", "declare the labels in the database's order")
+		return
+	}
+	var before *step
+	for i, label := range declared {
+		if contains(old, label) {
+			continue
+		}
+		sql := "ALTER TYPE " + name(k) + " ADD VALUE " + label
+		switch {
+		case i == 0:
+			sql += " BEFORE " + old[0]
+		case len(without(old, declared[:i])) > 0:
+			sql += " AFTER " + declared[i-1]
+		}
+		s := b.add(alters, k, Statement{SQL: sql, Reason: "label " + label + " is declared, but not in the database"})
+		s.mode = early
+		if before != nil {
+			s.needs(before)
+		}
+		before = s
+	}
+	b.cover(k, catalog.FactLabels)
+}
+
+func createDomain(k catalog.Key, want *catalog.Object) string {
+	sql := "CREATE DOMAIN " + name(k) + " AS " + want.Fact(catalog.FactType)
+	if c := want.Fact(catalog.FactCollation); c != "" {
+		sql += " COLLATE " + c
+	}
+	if d := want.Fact(catalog.FactDefault); d != "" {
+		sql += " DEFAULT " + d
+	}
+	if n := want.Fact(catalog.FactNotNullName); n != "" {
+		sql += " CONSTRAINT " + pg.Ident(n) + " NOT NULL"
+	} else if want.Fact(catalog.FactNotNull) != "" {
+		sql += " NOT NULL"
+	}
+	for _, f := range want.Facts {
+		if con, ok := strings.CutPrefix(f.Name, catalog.PrefixConstraint); ok && !strings.HasSuffix(f.Value, " NOT VALID") {
+			sql += " CONSTRAINT " + pg.Ident(con) + " " + f.Value
+		}
+	}
+	return sql
+}
+
+// alterDomain: default, NOT NULL and CHECK constraints. The base type and the collation cannot change.
+func (b *builder) alterDomain(k catalog.Key, live, want *catalog.Object) {
+	alterTo := func(action, reason string, hazards ...Hazard) *step {
+		return b.add(alters, k, Statement{SQL: "ALTER DOMAIN " + name(k) + " " + action, Reason: reason, Hazards: hazards})
+	}
+	if d, ok := b.delta(k, catalog.FactDefault); ok {
+		if d.Declared == "" {
+			alterTo("DROP DEFAULT", describe(d))
+		} else {
+			alterTo("SET DEFAULT "+d.Declared, describe(d))
+		}
+		b.cover(k, catalog.FactDefault)
+	}
+	b.alterDomainNotNull(k, live, want, alterTo)
+	var last *step
+	for _, f := range live.Facts {
+		con, ok := strings.CutPrefix(f.Name, catalog.PrefixConstraint)
+		d, differs := b.delta(k, f.Name)
+		if !ok || !differs {
+			continue
+		}
+		if f.Value == d.Declared+" NOT VALID" {
+			v := alterTo("VALIDATE CONSTRAINT "+pg.Ident(con), describe(d))
+			v.mode = alone
+			b.cover(k, f.Name)
+			continue
+		}
+		last = alterTo("DROP CONSTRAINT "+pg.Ident(con), describe(d))
+		b.cover(k, f.Name)
+	}
+	for _, f := range want.Facts {
+		con, ok := strings.CutPrefix(f.Name, catalog.PrefixConstraint)
+		d, differs := b.delta(k, f.Name)
+		if !ok || !differs || d.Live == f.Value+" NOT VALID" {
+			continue
+		}
+		b.addDomainConstraint(con, d, last, alterTo)
+		b.cover(k, f.Name)
+	}
+	b.domainConstraintComments(k, live, want)
+}
+
+func (b *builder) addDomainConstraint(con string, d catalog.Delta, after *step, alterTo func(string, string, ...Hazard) *step) {
+	definition, invalid := strings.CutSuffix(d.Declared, " NOT VALID")
+	added := alterTo("ADD CONSTRAINT "+pg.Ident(con)+" "+definition+" NOT VALID", describe(d))
+	if after != nil {
+		added.needs(after)
+		tie(after, added)
+	}
+	if !invalid {
+		v := alterTo("VALIDATE CONSTRAINT "+pg.Ident(con), "checks the values that are there, without blocking readers")
+		v.mode = alone
+		v.needs(added)
+	}
+}
+
+func (b *builder) alterDomainNotNull(k catalog.Key, live, want *catalog.Object, alterTo func(string, string, ...Hazard) *step) {
+	was, is := live.Fact(catalog.FactNotNullName), want.Fact(catalog.FactNotNullName)
+	reason := b.describeAll(k, catalog.FactNotNull, catalog.FactNotNullName)
+	switch {
+	case was == is:
+		return
+	case is == "":
+		alterTo("DROP NOT NULL", reason)
+	case was == "":
+		alterTo("ADD CONSTRAINT "+pg.Ident(is)+" NOT NULL", reason,
+			Hazard{LongLock, "every table with a column of this domain is scanned under a SHARE lock; writers wait"})
+	default:
+		alterTo("RENAME CONSTRAINT "+pg.Ident(was)+" TO "+pg.Ident(is), reason)
+	}
+	b.cover(k, catalog.FactNotNull, catalog.FactNotNullName)
+}
+
+// domainConstraintComments sets the comments of a domain's constraints; live is nil for a new domain.
+func (b *builder) domainConstraintComments(k catalog.Key, live, want *catalog.Object) {
+	set := func(con, text, reason string) {
+		s := b.add(alters, k, Statement{SQL: "COMMENT ON CONSTRAINT " + pg.Ident(con) + " ON DOMAIN " + name(k) + " IS " + commentText(text), Reason: reason})
+		for _, earlier := range b.steps {
+			if earlier.Object == k {
+				s.needs(earlier)
+			}
+		}
+		b.cover(k, catalog.PrefixConstraintComment+con)
+	}
+	for _, f := range want.Facts {
+		con, ok := strings.CutPrefix(f.Name, catalog.PrefixConstraintComment)
+		// A constraint that is dropped and added again has lost its comment, even one that does not differ.
+		if ok && (live == nil || b.differsIn(k, f.Name, catalog.PrefixConstraint+con)) {
+			set(con, f.Value, "the declared comment")
+		}
+	}
+	if live == nil {
+		return
+	}
+	for _, f := range live.Facts {
+		con, ok := strings.CutPrefix(f.Name, catalog.PrefixConstraintComment)
+		if !ok || want.Fact(f.Name) != "" {
+			continue
+		}
+		b.cover(k, f.Name)
+		if want.Fact(catalog.PrefixConstraint+con) != "" {
+			set(con, "", "the comment is not declared")
+		}
+	}
+}
+
+func createSequence(k catalog.Key, want *catalog.Object) string {
+	sql := "CREATE "
+	if want.Fact(catalog.FactPersistence) != "" {
+		sql += "UNLOGGED "
+	}
+	sql += "SEQUENCE " + name(k)
+	options := want.Fact(catalog.FactSequence)
+	if t := sequenceType(options); t != "bigint" {
+		sql += " AS " + t
+	}
+	if c := sequenceClauses(options, sequenceType(options)); c != "" {
+		sql += " " + c
+	}
+	return sql
+}
+
+func (b *builder) alterSequence(k catalog.Key, live, want *catalog.Object) {
+	lock := on(shareRowExclusive, k.String())
+	if d, ok := b.delta(k, catalog.FactSequence); ok {
+		b.add(alters, k, Statement{SQL: "ALTER SEQUENCE " + name(k) + " " + strings.Join(changedClauses(d.Live, d.Declared), " "), Reason: describe(d), Lock: lock})
+		b.cover(k, catalog.FactSequence)
+	}
+	if d, ok := b.delta(k, catalog.FactPersistence); ok {
+		to := "LOGGED"
+		if d.Declared != "" {
+			to = "UNLOGGED"
+		}
+		b.add(alters, k, Statement{SQL: "ALTER SEQUENCE " + name(k) + " SET " + to, Reason: describe(d), Lock: on(accessExclusive, k.String())})
+		b.cover(k, catalog.FactPersistence)
+	}
+	if d, ok := b.delta(k, catalog.FactOwnedBy); ok {
+		owner := d.Declared
+		if owner == "" {
+			owner = "NONE"
+		}
+		s := b.add(alters, k, Statement{SQL: "ALTER SEQUENCE " + name(k) + " OWNED BY " + owner, Reason: describe(d), Lock: lock})
+		b.afterColumn(s, d.Declared)
+		s.final = true
+		if d.Live != "" {
+			b.lateBefore = append(b.lateBefore, lateNeed{s, columnKey(d.Live)})
+		}
+		b.cover(k, catalog.FactOwnedBy)
+	}
+}
+
+// afterColumn puts a step behind the making of the column named schema.table.column, as the server writes it.
+func (b *builder) afterColumn(s *step, column string) {
+	if k := columnKey(column); k.Name != "" {
+		b.lateNeeds = append(b.lateNeeds, lateNeed{s, k})
+	}
+}
+
+func columnKey(qualified string) catalog.Key {
+	if parts, _ := scanName(qualified); len(parts) == 3 {
+		return catalog.Key{Kind: catalog.Column, Schema: parts[0], Table: parts[1], Name: parts[2]}
+	}
+	return catalog.Key{}
+}
+
+// becomesIdentity reports whether a plain column is declared as an identity.
+func (b *builder) becomesIdentity(k catalog.Key) bool {
+	live, want := b.liveObject(k), b.wantObject(k)
+	return live != nil && want != nil && live.Fact(catalog.FactIdentity) == "" && want.Fact(catalog.FactIdentity) != ""
+}
+
+// The options of a sequence as the catalog reading prints them:
+// AS bigint START WITH 1 INCREMENT BY 1 MINVALUE 1 MAXVALUE 9223372036854775807 CACHE 1 NO CYCLE.
+var sequenceWords = []string{"AS ", "START WITH ", "INCREMENT BY ", "MINVALUE ", "MAXVALUE ", "CACHE ", "CYCLE"}
+
+// sequenceValues takes the options apart, in sequenceWords' order; CYCLE is "" or "NO ".
+func sequenceValues(options string) []string {
+	out := make([]string, len(sequenceWords))
+	rest := options
+	for i, word := range sequenceWords {
+		before, after, ok := strings.Cut(rest, word)
+		if !ok {
+			return out
+		}
+		if i > 0 {
+			out[i-1] = strings.TrimSpace(before)
+		}
+		rest = after
+	}
+	cache, no := strings.CutSuffix(out[5], " NO")
+	out[5], out[6] = cache, ""
+	if no {
+		out[6] = "NO "
+	}
+	return out
+}
+
+func sequenceType(options string) string { return sequenceValues(options)[0] }
+
+// defaultValues are what CREATE SEQUENCE fills in for a type and a direction.
+func defaultValues(typ, increment string) []string {
+	highest := map[string]string{"smallint": "32767", "integer": "2147483647", "bigint": "9223372036854775807"}[typ]
+	lowest := map[string]string{"smallint": "-32768", "integer": "-2147483648", "bigint": "-9223372036854775808"}[typ]
+	if strings.HasPrefix(increment, "-") {
+		return []string{typ, "-1", "1", lowest, "-1", "1", "NO "}
+	}
+	return []string{typ, "1", "1", "1", highest, "1", "NO "}
+}
+
+// sequenceClauses are the options that are not the default for the type; the type itself is left out.
+func sequenceClauses(options, typ string) string {
+	values := sequenceValues(options)
+	defaults := defaultValues(typ, values[2])
+	defaults[1] = values[3] // START WITH's default is the first value in the direction of counting
+	if strings.HasPrefix(values[2], "-") {
+		defaults[1] = values[4]
+	}
+	return strings.Join(clauses(defaults, values), " ")
+}
+
+// changedClauses are the options that differ, with the type first.
+func changedClauses(live, want string) []string {
+	return clauses(sequenceValues(live), sequenceValues(want))
+}
+
+func clauses(from, to []string) []string {
+	var out []string
+	for i, word := range sequenceWords {
+		switch {
+		case from[i] == to[i]:
+		case word == "CYCLE":
+			out = append(out, to[i]+"CYCLE")
+		default:
+			out = append(out, word+to[i])
+		}
+	}
+	return out
+}

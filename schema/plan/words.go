@@ -1,0 +1,108 @@
+package plan
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/pgtender/pgtender/schema/catalog"
+)
+
+const (
+	isMissing = "declared, but not in the database"
+	isExtra   = "in the database, but not declared"
+)
+
+// describe tells one fact's difference in words, short enough for one line.
+func describe(d catalog.Delta) string {
+	if strings.Contains(d.Live+d.Declared, "\n") || len(d.Live) > 80 || len(d.Declared) > 80 {
+		return d.Name + " differs, " + firstDifference(d.Live, d.Declared)
+	}
+	return fmt.Sprintf("%s is %s, declared is %s", d.Name, orNone(d.Live), orNone(d.Declared))
+}
+
+func orNone(s string) string {
+	if s == "" {
+		return "not set"
+	}
+	return s
+}
+
+// describeAll tells several facts' differences.
+func (b *builder) describeAll(k catalog.Key, facts ...string) string {
+	var out []string
+	for _, f := range facts {
+		if d, ok := b.delta(k, f); ok {
+			out = append(out, describe(d))
+		}
+	}
+	return strings.Join(out, "; ")
+}
+
+// firstDifference shows the first line where two long texts part.
+func firstDifference(live, declared string) string {
+	a, b := strings.Split(live, "\n"), strings.Split(declared, "\n")
+	i := 0
+	for i < len(a) && i < len(b) && a[i] == b[i] {
+		i++
+	}
+	line := func(s []string) string {
+		if i >= len(s) {
+			return "(nothing more)"
+		}
+		return excerpt(s[i])
+	}
+	where := ""
+	if len(a) > 1 || len(b) > 1 {
+		where = fmt.Sprintf("first in line %d: ", i+1)
+	}
+	return fmt.Sprintf("%sthere %s, declared %s", where, line(a), line(b))
+}
+
+func excerpt(s string) string {
+	const most = 70
+	s = strings.TrimSpace(s)
+	if runes := []rune(s); len(runes) > most {
+		s = string(runes[:most]) + "…"
+	}
+	return "«" + s + "»"
+}
+
+// size tells how much a live table holds, as far as the server's estimates say.
+func size(o *catalog.Object) string {
+	if o == nil {
+		return "unknown size"
+	}
+	rows := "an unknown number of rows (never analysed)"
+	if o.Notes.Rows >= 0 {
+		rows = "about " + thousands(o.Notes.Rows) + " rows"
+	}
+	return rows + ", " + volume(o.Notes.Bytes)
+}
+
+func volume(n int64) string {
+	units := []string{"bytes", "kB", "MB", "GB", "TB"}
+	value, u := float64(n), 0
+	for value >= 1024 && u < len(units)-1 {
+		value, u = value/1024, u+1
+	}
+	if u == 0 || value >= 10 {
+		return fmt.Sprintf("%.0f %s", value, units[u])
+	}
+	return fmt.Sprintf("%.1f %s", value, units[u])
+}
+
+func thousands(n int64) string {
+	s := strconv.FormatInt(n, 10)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
+
+func count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
