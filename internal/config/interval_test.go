@@ -52,8 +52,8 @@ func TestBeforeEqualsPostgres(t *testing.T) {
 			Days:     rapid.OneOf(rapid.Just(0), rapid.IntRange(0, 3), rapid.IntRange(0, 2000)).Draw(rt, "days"),
 			Duration: time.Duration(rapid.OneOf(rapid.Just(int64(0)), rapid.Int64Range(0, 200_000_000_000)).Draw(rt, "microseconds")) * time.Microsecond,
 		}
-		// Zone rules before 1971 and far in the future differ between time zone databases.
-		at := time.UnixMicro(rapid.Int64Range(2_300_000_000, 3_900_000_000).Draw(rt, "seconds")*1_000_000 + rapid.Int64Range(0, 999_999).Draw(rt, "fraction"))
+		// From 2011 no interval leads back beyond 1971, before which time zone databases differ.
+		at := time.UnixMicro(rapid.Int64Range(1_300_000_000, 3_900_000_000).Draw(rt, "seconds")*1_000_000 + rapid.Int64Range(0, 999_999).Draw(rt, "fraction"))
 		if rapid.Bool().Draw(rt, "land on a transition") {
 			at = nearTransition(at, loc, iv, time.Duration(rapid.Int64Range(-7200, 7200).Draw(rt, "offset"))*time.Second)
 		}
@@ -129,7 +129,7 @@ func compareBefore(t fatal, conn *pgx.Conn, iv Interval, at time.Time, zone stri
 // FuzzInterval: whatever is accepted is positive and within bounds, and reads the same again.
 func FuzzInterval(f *testing.F) {
 	for _, seed := range []string{"1 year", "90 days", "2 minutes", "1 year 6 mons 3w 4 d", "02:30:00", "1 mon 999999:59", "-1 day",
-		"1 day ago", "P1Y", "1.5 hours", "5m", "", "99999999999999999999 s", "1 day\t2 hours", "1 yaer", "00:00:00", "1 hour 00:00"} {
+		"1 day ago", "P1Y", "1.5 hours", "5m", "", "99999999999999999999 s", "1 day\t2 hours", "1 yeer", "00:00:00", "1 hour 00:00"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {

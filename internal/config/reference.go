@@ -178,7 +178,7 @@ func diffBlock() block {
 	return block{
 		name: "diff", standing: ignored, reason: "pgtender decides how a change is made",
 		blocks: []block{
-			{name: "concurrent_index", free: true, standing: ignored, reason: "pgtender builds indexes concurrently wherever it can"},
+			{name: "concurrent_index", free: true, standing: ignored, reason: "pgtender itself chooses how an index is built"},
 			{name: "skip", free: true, standing: refused, reason: "passing over it would plan changes that the atlas CLI skips; say what to leave alone with exclude"},
 		},
 	}

@@ -71,7 +71,7 @@ func archiveBlock() block {
 func refreshBlock() block {
 	return block{
 		name: "refresh", label: "the view's name", many: true,
-		doc: "Keeps a materialised view fresh.",
+		doc: "Keeps a materialised view fresh. `refresh \"*\"`, for every view, is not supported yet.",
 		attrs: []attribute{
 			{name: "schema", kind: "string", def: defaultSchema, doc: schemaDoc},
 			{name: "schedule", kind: scheduleKind, required: true, doc: "When to refresh.", refuses: scheduleOff},

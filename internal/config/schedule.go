@@ -36,7 +36,7 @@ func ParseSchedule(text string, loc *time.Location) (Schedule, error) {
 	}
 	parsed, err := cron.ParseStandard(text)
 	if err != nil {
-		return Schedule{}, fmt.Errorf("is not a cron expression (%v): %s", err, scheduleExample)
+		return Schedule{}, fmt.Errorf("is not a cron expression (%w): %s", err, scheduleExample)
 	}
 	if spec, ok := parsed.(*cron.SpecSchedule); ok {
 		spec.Location = loc

@@ -110,11 +110,11 @@ func (l *loader) variables(body *hclsyntax.Body) map[string]cty.Value {
 
 // variable returns the value in its declared type; unknown after a problem.
 func (l *loader) variable(s section, name string) cty.Value {
+	s.str("description", "") // has no effect, but is a string
 	typ, ok := l.variableType(s)
 	if !ok {
 		return cty.DynamicVal
 	}
-	s.str("description", "")
 	if text, given := l.opts.Vars[name]; given {
 		l.secrets.learn(name, text)
 		value, err := fromText(text, typ)

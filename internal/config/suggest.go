@@ -27,7 +27,7 @@ func nearest(name string, known []string) string {
 			best, distance = candidate, d
 		}
 	}
-	if best == "" || distance > max(1, min(len(name), len(best))/3) {
+	if best == "" || distance > max(1, min(len(name), len(best))/3) || distance >= max(len(name), len(best)) {
 		return ""
 	}
 	return best

@@ -70,6 +70,7 @@ type Source struct {
 // ApplyMode says what the daemon does with a difference.
 type ApplyMode string
 
+// What the daemon applies by itself.
 const (
 	ApplySafe ApplyMode = "safe" // statements without a hazard
 	ApplyOff  ApplyMode = "off"
@@ -94,6 +95,7 @@ type Schedule struct {
 // Unit is the width of one partition.
 type Unit string
 
+// Widths of a partition.
 const (
 	Day     Unit = "day"
 	Week    Unit = "week" // ISO week, from Monday
@@ -115,6 +117,7 @@ type Partition struct {
 // Granularity says what an archive run moves.
 type Granularity string
 
+// What an archive run moves.
 const (
 	ByPartition Granularity = "partition" // whole partitions only
 	ByRow       Granularity = "row"       // also single rows: those of the straddling month, or of a plain table
@@ -136,6 +139,7 @@ type Archive struct {
 // RefreshWhen says whether a refresh may be skipped when it is proved needless.
 type RefreshWhen string
 
+// When a refresh is made.
 const (
 	RefreshAlways RefreshWhen = "always"
 	RefreshAuto   RefreshWhen = "auto"
@@ -154,6 +158,7 @@ type Refresh struct {
 // IOMode says how far the io job may go.
 type IOMode string
 
+// How far the io job goes.
 const (
 	IOObserve   IOMode = "observe"
 	IORecommend IOMode = "recommend"
