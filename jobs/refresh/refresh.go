@@ -101,9 +101,12 @@ func (r *refresher) run(ctx context.Context, run *jobs.Run) (jobs.Result, error)
 	if err != nil {
 		return jobs.Result{}, r.advise(ctx, err)
 	}
-	// A session's own WAL is counted when its transaction has ended, so this figure joins the result after the commit.
+	// A session's own WAL is counted when its transaction has ended, so this figure joins the result after the commit. It may be
+	// missing; that is no reason to call the refresh a failure.
 	if after := walBytes(ctx, conn); before >= 0 && after >= before {
 		result.Detail["wal_bytes"] = after - before
+		_, _ = conn.Exec(ctx, "UPDATE pgtender.refresh_state SET detail = detail || jsonb_build_object('wal_bytes', $1::bigint) WHERE run_id = $2 AND view_schema = $3 AND view_name = $4",
+			after-before, run.ID, r.policy.View.Schema, r.policy.View.Name)
 	}
 	return result, nil
 }

@@ -134,6 +134,9 @@ func TestConcurrentRefreshCountsRowsAndWAL(t *testing.T) {
 	if wal, ok := r.Detail["wal_bytes"].(int64); !ok || wal < 100 {
 		t.Errorf("wal_bytes is %v", r.Detail["wal_bytes"])
 	}
+	if kept := b.one("SELECT detail ->> 'wal_bytes' FROM pgtender.refresh_state"); kept != fmt.Sprint(r.Detail["wal_bytes"]) {
+		t.Errorf("refresh_state has wal_bytes %s", kept)
+	}
 	if n := b.one("SELECT count(*)::text FROM ((TABLE public.mv EXCEPT TABLE public.things) UNION ALL (TABLE public.things EXCEPT TABLE public.mv)) x"); n != "0" {
 		t.Errorf("%s rows differ after the refresh", n)
 	}

@@ -14,7 +14,7 @@ CREATE TABLE pgtender.run (
     id            bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     job           text        NOT NULL,
     target        text        NOT NULL DEFAULT '',
-    trigger       text        NOT NULL CHECK (trigger IN ('schedule', 'catch-up', 'manual')),
+    trigger       text        NOT NULL CHECK (trigger IN ('schedule', 'catch-up', 'start', 'manual')),
     scheduled_for timestamptz,
     started_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
     finished_at   timestamptz,
@@ -33,7 +33,7 @@ COMMENT ON TABLE pgtender.run IS 'The run ledger: one row for each run of a job 
 COMMENT ON COLUMN pgtender.run.id IS 'Number of the run. While it goes on, its session holds the advisory lock of that number.';
 COMMENT ON COLUMN pgtender.run.job IS 'partition, archive, refresh, io, analyze, drift, or the name of an own job.';
 COMMENT ON COLUMN pgtender.run.target IS 'The object, schema.name; empty for a job that has one target only.';
-COMMENT ON COLUMN pgtender.run.trigger IS 'schedule: on time; catch-up: a scheduled time had passed while no daemon ran; manual: asked for by a person.';
+COMMENT ON COLUMN pgtender.run.trigger IS 'schedule: on time; catch-up: a scheduled time had passed while no daemon ran; start: leadership began; manual: asked for by a person.';
 COMMENT ON COLUMN pgtender.run.scheduled_for IS 'The scheduled time that this run serves, by the daemon''s clock; for a catch-up the latest one missed.';
 COMMENT ON COLUMN pgtender.run.started_at IS 'When the run began, by the server''s clock.';
 COMMENT ON COLUMN pgtender.run.finished_at IS 'When the run ended, by the server''s clock; null while it goes on.';

@@ -1,0 +1,299 @@
+// Package partition keeps the partitions of tables ahead of the server's clock.
+//
+// A policy wants the current interval and so many whole ones after it, counted from now and never from the data. What of that
+// no partition holds, whoever made the others and however wide they are, is made: a table LIKE the parent
+// with a CHECK of its bounds, given what LIKE does not bring, and attached under SHARE UPDATE EXCLUSIVE with a short
+// lock_timeout, each partition in one transaction of its own, so that a crash leaves either all of it or nothing.
+package partition
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/pgtender/pgtender/internal/config"
+	"github.com/pgtender/pgtender/internal/parts"
+	"github.com/pgtender/pgtender/internal/pg"
+	"github.com/pgtender/pgtender/jobs"
+)
+
+// Job makes partitions. Its fields may be changed before the first run.
+type Job struct {
+	Pool     *pgxpool.Pool
+	Location *time.Location // where intervals begin
+	Patience pg.Patience
+
+	MoveRows  int64 // at most so many rows are moved out of a DEFAULT partition for one new partition, while others wait
+	MoveBytes int64 // and only if its heap is no larger
+	ScanBytes int64 // a DEFAULT partition up to this size is read under a strong lock; above it a CHECK is validated before
+}
+
+// New is the job with its usual limits: each keeps others waiting for less than about a tenth of a second.
+func New(pool *pgxpool.Pool, loc *time.Location) *Job {
+	return &Job{Pool: pool, Location: loc, Patience: pg.Gentle, MoveRows: 5000, MoveBytes: 64 << 20, ScanBytes: 16 << 20}
+}
+
+// Tasks are the env's partition policies, one task each.
+func Tasks(env *config.Env, pool *pgxpool.Pool) []jobs.Task {
+	job := New(pool, env.Daemon.Location)
+	var tasks []jobs.Task
+	for _, p := range env.Partitions {
+		tasks = append(tasks, jobs.Task{
+			Job: "partition", Target: p.Table.String(), Schedule: p.Schedule.Schedule, Spec: p.Schedule.Text,
+			Timeout: time.Hour, Locks: []string{p.Table.String()}, Order: 10,
+			Run: func(ctx context.Context, run *jobs.Run) (jobs.Result, error) { return job.Run(ctx, run, p) },
+		})
+	}
+	return tasks
+}
+
+// pass is one run over some policies.
+type pass struct {
+	created []string
+	moved   int64
+	until   string
+	notes   []string // what a person should know
+	errs    []error  // each names its object
+}
+
+// Run brings the tables of the policies up to what they want. When nothing is missing that is one query for all of
+// them. A partition that cannot be made does not hinder the others; the error then names every one.
+func (j *Job) Run(ctx context.Context, run *jobs.Run, policies ...config.Partition) (jobs.Result, error) {
+	tables := make([]config.Table, len(policies))
+	for i, p := range policies {
+		tables[i] = p.Table
+	}
+	sets, err := parts.Read(ctx, j.Pool, tables)
+	if err != nil {
+		return jobs.Result{Outcome: jobs.Failure}, err
+	}
+	p := &pass{}
+	for _, policy := range policies {
+		for _, set := range sets {
+			if set.Asked == policy.Table && ctx.Err() == nil {
+				j.tend(ctx, run, policy, set, p)
+			}
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		p.errs = append(p.errs, err)
+	}
+	if len(p.created) > 0 {
+		if sets, err = parts.Read(context.WithoutCancel(ctx), j.Pool, tables); err != nil {
+			p.errs = append(p.errs, err)
+		}
+	}
+	p.until = covered(sets, j.Location)
+	return p.result(run.DryRun), errors.Join(p.errs...)
+}
+
+// tend makes what one set lacks.
+func (j *Job) tend(ctx context.Context, run *jobs.Run, policy config.Partition, set parts.Set, p *pass) {
+	if set.Problem != nil {
+		p.errs = append(p.errs, j.explain(ctx, policy, set.Problem))
+		return
+	}
+	p.warn(run, policy, set, j.Location)
+	if !run.DryRun {
+		if err := j.tidy(ctx, set); err != nil {
+			p.errs = append(p.errs, err)
+			return
+		}
+	}
+	missing := set.Missing(policy.Interval, policy.Ahead, j.Location)
+	if len(missing) == 0 {
+		return
+	}
+	print, err := j.draft(ctx, set, missing)
+	if err != nil {
+		p.errs = append(p.errs, err)
+		return
+	}
+	for _, w := range missing {
+		d := design{set: set, want: w, name: config.Table{Schema: set.Table.Schema, Name: w.Name}, print: print, model: print.Models[model(set, w.Range)]}
+		if run.DryRun {
+			err = j.rehearse(ctx, run, d)
+			p.created = append(p.created, d.name.String())
+		} else {
+			err = j.do(ctx, run, policy, d, p)
+		}
+		if err != nil {
+			p.errs = append(p.errs, err)
+		}
+		var busy *pg.BusyError
+		if errors.As(err, &busy) || ctx.Err() != nil {
+			return // the next one would meet the same lock
+		}
+	}
+}
+
+// do makes one partition and keeps account.
+func (j *Job) do(ctx context.Context, run *jobs.Run, policy config.Partition, d design, p *pass) error {
+	o, err := j.create(ctx, policy, d)
+	if err != nil || !o.made {
+		return err
+	}
+	p.created = append(p.created, o.name.String())
+	p.moved += o.moved
+	run.Say("made partition %s of %s %s", o.name, d.set.Table, d.set.Key.ForValues(d.want.Range))
+	if o.moved > 0 {
+		run.Say("moved %d rows out of %s into it", o.moved, d.set.Default.Table)
+	}
+	return nil
+}
+
+// draft reads the blueprint under the patience: some catalog functions wait for locks.
+func (j *Job) draft(ctx context.Context, set parts.Set, missing []parts.Wanted) (*blueprint, error) {
+	var models []uint32
+	for _, w := range missing {
+		if m := model(set, w.Range); m != 0 && !slices.Contains(models, m) {
+			models = append(models, m)
+		}
+	}
+	var b *blueprint
+	err := j.Patience.InTx(ctx, j.Pool, func(tx pgx.Tx) (err error) {
+		b, err = draft(ctx, tx, set, models)
+		return err
+	})
+	return b, err
+}
+
+// rehearse says what create would do.
+func (j *Job) rehearse(ctx context.Context, run *jobs.Run, d design) error {
+	leftover, d, err := settleName(ctx, j.Pool, d)
+	if err != nil {
+		return err
+	}
+	if leftover {
+		run.Say("-- %s is there and will be attached if it is empty:", d.name)
+		for _, s := range append(d.adopt(), d.attach()) {
+			run.Say("%s;", s)
+		}
+		return nil
+	}
+	statements := append(d.build(), d.attach())
+	if d.set.Default != nil {
+		found, err := j.look(ctx, d)
+		if err != nil {
+			return err
+		}
+		switch {
+		case found.Rows > 0:
+			if err := j.mayMove(ctx, d, found); err != nil {
+				return err
+			}
+			statements = append(d.build(), d.move(), d.attach())
+		case found.Bytes > j.ScanBytes:
+			run.Say("-- beforehand, a CHECK on %s is added NOT VALID, validated, and dropped after the attach", d.set.Default.Table)
+		}
+	}
+	run.Say("-- %s, in one transaction:", d.name)
+	for _, s := range statements {
+		run.Say("%s;", s)
+	}
+	return nil
+}
+
+// warn reports partitions that nobody can use.
+func (p *pass) warn(run *jobs.Run, policy config.Partition, set parts.Set, loc *time.Location) {
+	for _, c := range set.Pending() {
+		finish := fmt.Sprintf("ALTER TABLE %s DETACH PARTITION %s FINALIZE;", ident(set.Table), ident(c.Table))
+		what := fmt.Sprintf("a DETACH CONCURRENTLY of %s was not finished: no session sees its rows or can insert into it, and its range (%s) stays taken",
+			c.Table, set.Key.ForValues(c.Range))
+		if slices.ContainsFunc(set.Blocking(policy.Interval, policy.Ahead, loc), func(b parts.Child) bool { return b.OID == c.OID }) {
+			p.errs = append(p.errs, &Refusal{policy.Table, what, "Finish it, and then attach the table again or rename it; the next run makes what is missing:\n  " + finish})
+			continue
+		}
+		note := what + "; finish it: " + finish
+		p.notes = append(p.notes, note)
+		run.Say("%s", note)
+	}
+}
+
+// covered says in one word how far the tables reach: the worst of them.
+func covered(sets []parts.Set, loc *time.Location) string {
+	var worst *time.Time
+	for _, s := range sets {
+		if s.Problem != nil {
+			continue
+		}
+		end, ok := s.CoveredUntil(loc)
+		if !ok {
+			return "" // not even now
+		}
+		if end.Kind != parts.At {
+			continue
+		}
+		t := s.Key.Instant(end.Time, loc).In(loc)
+		if worst == nil || t.Before(*worst) {
+			worst = &t
+		}
+	}
+	if worst == nil {
+		return "the end of time"
+	}
+	return worst.Format(time.RFC3339)
+}
+
+func (p *pass) result(dry bool) jobs.Result {
+	r := jobs.Result{Outcome: jobs.Noop, Detail: map[string]any{}}
+	verb := "created"
+	if dry {
+		verb = "would create"
+	}
+	switch {
+	case len(p.created) == 0 && p.until != "":
+		r.Summary = "nothing to do, covered until " + p.until
+	case len(p.created) == 0:
+		r.Summary = "no partition holds now"
+	case len(p.created) == 1:
+		r.Summary = fmt.Sprintf("%s partition %s", verb, p.created[0])
+	default:
+		r.Summary = fmt.Sprintf("%s %d partitions", verb, len(p.created))
+	}
+	if len(p.created) > 0 {
+		r.Detail["created"] = p.created
+		if !dry {
+			r.Outcome = jobs.Success
+			r.Summary += ", covered until " + p.until
+		}
+	}
+	if p.moved > 0 {
+		r.Detail["moved_from_default"] = p.moved
+		r.Summary += fmt.Sprintf(", moved %d rows out of the DEFAULT partition", p.moved)
+	}
+	if p.until != "" {
+		r.Detail["covered_until"] = p.until
+	}
+	if len(p.notes) > 0 {
+		r.Detail["notes"] = p.notes
+		r.Summary += "; " + strings.Join(p.notes, "; ")
+	}
+	if len(p.errs) > 0 {
+		r.Outcome = jobs.Failure
+	}
+	return r
+}
+
+// explain turns a problem into an error with advice that can be followed.
+func (j *Job) explain(ctx context.Context, policy config.Partition, problem *parts.Problem) error {
+	advice := problem.Advice
+	if problem.Reason == parts.NotPartitioned {
+		sketch, err := parts.Advise(ctx, j.Pool, policy.Table, policy.Interval, j.Location)
+		if err != nil {
+			return err
+		}
+		advice = sketch
+	}
+	what := problem.What
+	if policy.Pos.File != "" {
+		what += fmt.Sprintf(" (the policy is at %s)", policy.Pos)
+	}
+	return &Refusal{policy.Table, what, advice}
+}
