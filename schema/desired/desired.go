@@ -1,0 +1,284 @@
+package desired
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"go.uber.org/zap"
+
+	"github.com/pgtender/pgtender/internal/config"
+	"github.com/pgtender/pgtender/internal/pg"
+	"github.com/pgtender/pgtender/schema/catalog"
+)
+
+// Options say what is declared and where it may be tried out.
+type Options struct {
+	TargetURL string // the scratch database gets its encoding and locale
+	DevURL    string // where scratch databases may be made; empty: the target's server
+	Sources   []Source
+
+	Schemas []string // managed schemas; nil: public and those that the sources create
+	Exclude []string // see catalog.Scope
+
+	Partitions []config.Partition
+	Archives   []config.Archive
+	Refreshes  []config.Refresh
+
+	Log *zap.Logger // nil: none
+}
+
+// FromEnv are the options that an env block says.
+func FromEnv(env *config.Env, log *zap.Logger) Options {
+	o := Options{
+		TargetURL: env.URL, DevURL: env.DevURL, Sources: FromConfig(env.Sources),
+		Partitions: env.Partitions, Archives: env.Archives, Refreshes: env.Refreshes, Log: log,
+	}
+	if env.SchemasGiven {
+		o.Schemas = env.Schemas
+	}
+	for _, p := range env.Exclude {
+		o.Exclude = append(o.Exclude, p.Text)
+	}
+	return o
+}
+
+// Result is what the sources declare.
+type Result struct {
+	Snapshot *catalog.Snapshot
+	Schemas  []string // managed, sorted
+	// Scope is what to read the target by, so that both snapshots are of the same things: extensions that no source
+	// declares are left alone there.
+	Scope   catalog.Scope
+	Ignored []string // files and folders beside the sources' files that were not read
+}
+
+// Load reads the sources, loads them into a scratch database and returns its snapshot. Neither the target nor the
+// dev database is changed, and the scratch database is gone afterwards, also when ctx is cancelled. An *Error says what is
+// wrong with the sources, a *ScratchError that there is nowhere to load them into.
+func Load(ctx context.Context, o Options) (*Result, error) {
+	if o.Log == nil {
+		o.Log = zap.NewNop()
+	}
+	files, ignored, err := collect(o.Sources)
+	if err != nil {
+		return nil, err
+	}
+	var wrong problems
+	stmts, virtuals := parse(files, &wrong)
+	if err := wrong.err(); err != nil {
+		return nil, err
+	}
+	s, err := openScratch(ctx, o.TargetURL, o.DevURL, o.Log)
+	if err != nil {
+		return nil, err
+	}
+	defer s.close(ctx)
+	r := &run{o: o, l: &loader{scratch: s, path: searchPath(o.Schemas), managed: o.Schemas}}
+	snap, err := r.load(ctx, stmts)
+	if err != nil {
+		return nil, err
+	}
+	if err := verifyVirtual(snap, virtuals); err != nil {
+		return nil, err
+	}
+	scope := r.scope
+	scope.Extensions = []string{}
+	for _, obj := range snap.Objects {
+		if obj.Key.Kind == catalog.Extension {
+			scope.Extensions = append(scope.Extensions, obj.Key.Name)
+		}
+	}
+	return &Result{Snapshot: snap, Schemas: scope.Schemas, Scope: scope, Ignored: ignored}, nil
+}
+
+// parse reads all files into statements: HCL first, then SQL in the order of files. The order decides nothing but speed.
+func parse(files []*file, wrong *problems) ([]*statement, []virtualColumn) {
+	var hclFiles []*file
+	for _, f := range files {
+		if f.hcl {
+			hclFiles = append(hclFiles, f)
+		}
+	}
+	stmts, virtuals := hclStatements(hclFiles, wrong)
+	for _, f := range files {
+		if !f.hcl {
+			stmts = append(stmts, f.statements(wrong)...)
+		}
+	}
+	return stmts, virtuals
+}
+
+// searchPath is where names without a schema are made and looked up: the first managed schema, then public.
+func searchPath(schemas []string) string {
+	if len(schemas) == 0 || schemas[0] == "public" {
+		return "public"
+	}
+	return pg.Ident(schemas[0]) + ", public"
+}
+
+// run is one loading of sources.
+type run struct {
+	o     Options
+	l     *loader
+	scope catalog.Scope
+	// clashes are declared tables with the name of an archive table, and what to say about each.
+	clashes map[catalog.Key]string
+}
+
+func (r *run) load(ctx context.Context, stmts []*statement) (*catalog.Snapshot, error) {
+	if err := r.l.start(ctx); err != nil {
+		return nil, err
+	}
+	failed, err := r.l.load(ctx, stmts)
+	if err != nil {
+		return nil, err
+	}
+	if err := asError(failed); err != nil {
+		return nil, err
+	}
+	if err := r.setScope(ctx); err != nil {
+		return nil, err
+	}
+	if failed, err = r.l.checkBodies(ctx, r.scope.Schemas); err != nil {
+		return nil, err
+	}
+	if err := asError(failed); err != nil {
+		return nil, err
+	}
+	var wrong problems
+	if err := r.createArchives(ctx, &wrong); err != nil {
+		return nil, err
+	}
+	snap, err := catalog.Read(ctx, r.l.scratch.tx, r.scope)
+	if err != nil {
+		return nil, err
+	}
+	offences, err := r.offences(ctx, snap)
+	if err != nil {
+		return nil, err
+	}
+	if len(offences) > 0 {
+		if err := r.blame(ctx, offences, &wrong); err != nil {
+			return nil, err
+		}
+	}
+	wrong = append(wrong, policyProblems(snap, r.o.Partitions, r.o.Archives, r.o.Refreshes)...)
+	return snap, wrong.err()
+}
+
+func asError(failed []failure) error {
+	var wrong problems
+	for _, f := range failed {
+		wrong = append(wrong, f.problem())
+	}
+	return wrong.err()
+}
+
+// userSchemas are the schemas that neither the server nor an extension made.
+const userSchemas = `SELECT nspname FROM pg_namespace n WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'
+	AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = 'pg_namespace'::regclass AND e.objid = n.oid AND e.deptype = 'e') ORDER BY 1`
+
+func (r *run) schemas(ctx context.Context) ([]string, error) {
+	rows, err := r.l.scratch.tx.Query(ctx, userSchemas)
+	if err != nil {
+		return nil, fmt.Errorf("list the declared schemas: %w", err)
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[string])
+}
+
+// setScope decides what is managed, and makes the given schemas that no source creates: atlas.hcl declares them.
+func (r *run) setScope(ctx context.Context) error {
+	all, err := r.schemas(ctx)
+	if err != nil {
+		return err
+	}
+	r.scope = catalog.Scope{Exclude: r.o.Exclude}
+	if r.o.Schemas == nil {
+		for _, name := range all {
+			if name != catalog.OwnSchema && !slices.Contains(r.l.invented, name) {
+				r.scope.Schemas = append(r.scope.Schemas, name)
+			}
+		}
+	} else {
+		r.scope.Schemas = slices.Sorted(slices.Values(r.o.Schemas))
+		for _, name := range r.o.Schemas {
+			if slices.Contains(all, name) {
+				continue
+			}
+			if _, err := r.l.scratch.tx.Exec(ctx, "CREATE SCHEMA "+pg.Ident(name)); err != nil {
+				return fmt.Errorf("create the managed schema %q: %w", name, err)
+			}
+		}
+	}
+	for _, p := range r.o.Partitions {
+		r.scope.Policies = append(r.scope.Policies, catalog.TableKey(p.Table.Schema, p.Table.Name))
+	}
+	for _, a := range r.o.Archives {
+		r.scope.Policies = append(r.scope.Policies, catalog.TableKey(a.Into.Schema, a.Into.Name))
+	}
+	return nil
+}
+
+// offences are what the sources made and may not: by name, with the reason.
+func (r *run) offences(ctx context.Context, snap *catalog.Snapshot) (map[string]string, error) {
+	out := map[string]string{}
+	for _, u := range snap.Unmanaged {
+		what := u.Kind + " " + u.Name
+		if u.Kind == "partition" {
+			out[what] = what + ": partitions are made by policies: remove it, and name its table in a partition block of atlas.hcl"
+			continue
+		}
+		out[what] = what + ": this kind of object cannot be compared yet, so it cannot be declared: remove it and create it by hand"
+	}
+	for _, c := range snap.Children {
+		if what := "partition " + c.Table.Schema + "." + c.Table.Name; out[what] == "" {
+			out[what] = what + ": a policy of atlas.hcl makes the partitions of " + c.Parent.String() + ": remove it from the sources"
+		}
+	}
+	for k, text := range r.clashes {
+		if _, ok := snap.Lookup(k); ok {
+			out[k.String()] = text
+		}
+	}
+	all, err := r.schemas(ctx)
+	if err != nil {
+		return nil, err
+	}
+	outside := slices.DeleteFunc(all, func(name string) bool {
+		return slices.Contains(r.scope.Schemas, name) || slices.Contains(r.l.invented, name)
+	})
+	return out, r.outside(ctx, outside, out)
+}
+
+// outside adds what was made in schemas that are not managed.
+func (r *run) outside(ctx context.Context, schemas []string, out map[string]string) error {
+	if i := slices.Index(schemas, catalog.OwnSchema); i >= 0 {
+		out["schema "+catalog.OwnSchema] = "schema " + catalog.OwnSchema + " is pgtender's own: remove it"
+		schemas = slices.Delete(schemas, i, i+1)
+	}
+	if len(schemas) == 0 {
+		return nil
+	}
+	snap, err := catalog.Read(ctx, r.l.scratch.tx, catalog.Scope{Schemas: schemas, Extensions: []string{}})
+	if err != nil {
+		return err
+	}
+	advice := fmt.Sprintf(", which is not managed: remove it, or add the schema to schemas in atlas.hcl (now: %s)", strings.Join(r.scope.Schemas, ", "))
+	for _, o := range snap.Objects {
+		switch k := o.Key; {
+		case k.Kind == catalog.Schema && k.Name != "public":
+			out[k.String()] = k.String() + advice
+		case k.Kind != catalog.Schema && k.Table == "" && k.Kind != catalog.Extension:
+			out[k.String()] = k.String() + " is in schema " + k.Schema + advice
+		}
+	}
+	for _, u := range snap.Unmanaged {
+		if what := u.Kind + " " + u.Name; out[what] == "" && u.Reason == "" {
+			out[what] = what + " is in a schema" + advice
+		}
+	}
+	return nil
+}
