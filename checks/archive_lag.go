@@ -1,0 +1,116 @@
+package checks
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgtender/pgtender/internal/config"
+	"github.com/pgtender/pgtender/internal/parts"
+	"github.com/pgtender/pgtender/internal/pg"
+)
+
+// archiveLag tells for how long the oldest live data has been due for the archive. Source: the upper bound of the oldest partition;
+// for a table that is not partitioned, the least value of its time column, by an index. Unit: seconds. Warning above two periods: of the
+// partitions, or of the schedule. Remedy: run the archive job.
+func archiveLag(env *config.Env) Check {
+	return Check{Name: "archive_lag", Group: "archive", Unit: "seconds", Every: time.Minute, Deadline: 5 * time.Second,
+		Run: func(ctx context.Context, tx pgx.Tx) ([]Finding, error) {
+			var tables []config.Table
+			for _, a := range env.Archives {
+				if a.Partitioned {
+					tables = append(tables, a.Table)
+				}
+			}
+			sets, err := parts.Read(ctx, tx, tables)
+			if err != nil {
+				return nil, err
+			}
+			var out []Finding
+			for _, a := range env.Archives {
+				if !a.Partitioned {
+					f, err := rowsLag(ctx, tx, a, env.Daemon.Location)
+					if err != nil {
+						return nil, fmt.Errorf("oldest row of %s: %w", a.Table, err)
+					}
+					out = append(out, f)
+					continue
+				}
+				for i := range sets {
+					if sets[i].Asked == a.Table {
+						out = append(out, partitionsLag(a, &sets[i], env.Daemon.Location))
+					}
+				}
+			}
+			return out, nil
+		}}
+}
+
+func partitionsLag(a config.Archive, s *parts.Set, loc *time.Location) Finding {
+	if s.Problem != nil {
+		return Finding{Object: s.Asked.String(), Status: Unknown, Message: s.Problem.What, Remedy: s.Problem.Advice}
+	}
+	cut := a.After.Before(s.Now, loc)
+	f := lagFinding(a, s.Table, s.Lag(cut, loc), 2*length(a.Interval))
+	if due := s.Due(cut, loc); len(due) > 0 {
+		f.Message += fmt.Sprintf("; %d partitions, the oldest is %s", len(due), due[0].Table)
+	}
+	return f
+}
+
+// lagFinding words a lag of seconds.
+func lagFinding(a config.Archive, t config.Table, lag float64, limit time.Duration) Finding {
+	f := Finding{Object: t.String(), Value: lag, Message: "nothing older than " + a.After.Text + " is live", Status: above(lag, limit.Seconds(), 0),
+		Samples: []Sample{{"pgtender_archive_lag_seconds", []string{t.Schema, t.Name}, lag}}}
+	if lag > 0 {
+		f.Message = fmt.Sprintf("its oldest data has been due for the archive for %s", span(seconds(lag)))
+	}
+	if f.Status != OK {
+		f.Remedy = "pgtender job run archive --table " + a.Table.String()
+	}
+	return f
+}
+
+// rowsLag is the lag of a table that is not partitioned. Without an index it would mean reading the whole table, so it is not asked.
+func rowsLag(ctx context.Context, tx pgx.Tx, a config.Archive, loc *time.Location) (Finding, error) {
+	var kind string
+	var indexed bool
+	err := tx.QueryRow(ctx, `
+		SELECT coalesce(min(att.atttypid::regtype::text), ''), coalesce(bool_or(EXISTS (
+		         SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisvalid AND i.indpred IS NULL AND i.indkey[0] = att.attnum)), false)
+		  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_attribute att ON att.attrelid = c.oid
+		 WHERE n.nspname = $1 AND c.relname = $2 AND att.attname = $3`, a.Table.Schema, a.Table.Name, a.Column).Scan(&kind, &indexed)
+	unknown := Finding{Object: a.Table.String(), Status: Unknown}
+	naive := kind == "timestamp without time zone" || kind == "date"
+	switch {
+	case err != nil:
+		return unknown, err
+	case kind == "":
+		unknown.Message, unknown.Remedy = "there is no such table with a column "+a.Column, "pgtender apply"
+		return unknown, nil
+	case !naive && kind != "timestamp with time zone":
+		unknown.Message = fmt.Sprintf("its oldest row is not known: column %s is of type %s", a.Column, kind)
+		return unknown, nil
+	case !indexed:
+		unknown.Message = fmt.Sprintf("its oldest row is not known: no index begins with %s", a.Column)
+		unknown.Remedy = fmt.Sprintf("CREATE INDEX CONCURRENTLY ON %s (%s);", quoted(a.Table), pg.Ident(a.Column))
+		return unknown, nil
+	}
+	var now time.Time
+	var oldest *time.Time
+	if err := tx.QueryRow(ctx, fmt.Sprintf("SELECT now(), min(%s)::timestamptz FROM %s", pg.Ident(a.Column), quoted(a.Table))).Scan(&now, &oldest); err != nil {
+		return unknown, err
+	}
+	lag := 0.0
+	if oldest != nil {
+		at := *oldest
+		if naive {
+			at = config.OnWall(at.UTC(), loc)
+		}
+		lag = max(a.After.Before(now, loc).Sub(at).Seconds(), 0)
+	}
+	next := a.Schedule.Next(now.In(loc))
+	return lagFinding(a, a.Table, lag, 2*a.Schedule.Next(next).Sub(next)), nil
+}

@@ -1,0 +1,238 @@
+package checks
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/pgtender/pgtender/internal/pg"
+)
+
+// lockTimeout is how long a check waits for any lock: a table that somebody has locked costs an answer, not the round.
+const lockTimeout = 100 * time.Millisecond
+
+// Beginner starts the read-only transactions of checks: a pool.
+type Beginner interface {
+	BeginTx(ctx context.Context, o pgx.TxOptions) (pgx.Tx, error)
+}
+
+// Options are what a collector works with.
+type Options struct {
+	Pool   Beginner
+	Checks []Check
+	Now    func() time.Time // nil: time.Now
+	Log    *zap.Logger      // nil: silent
+	// Parallel is how many checks ask the server at once; 0: two.
+	Parallel int
+}
+
+// Collector runs checks, each at its own interval, and keeps the last answers in memory. Nobody who asks it waits for the
+// server, and no check waits for another: each has a deadline.
+type Collector struct {
+	checks []Check
+	pool   Beginner
+	now    func() time.Time
+	log    *zap.Logger
+	slots  chan struct{}
+	ready  chan struct{} // closed when each check was tried once
+
+	mu      sync.RWMutex
+	results map[string]Result
+}
+
+// NewCollector makes a collector; Run starts it.
+func NewCollector(o Options) *Collector {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Log == nil {
+		o.Log = zap.NewNop()
+	}
+	if o.Parallel == 0 {
+		o.Parallel = 2
+	}
+	c := &Collector{checks: o.Checks, pool: o.Pool, now: o.Now, log: o.Log,
+		slots: make(chan struct{}, o.Parallel), ready: make(chan struct{}), results: map[string]Result{}}
+	if len(c.checks) == 0 {
+		close(c.ready)
+	}
+	return c
+}
+
+// Run collects until ctx ends, and then returns nil. It may be called once.
+func (c *Collector) Run(ctx context.Context) error {
+	var group errgroup.Group
+	for _, check := range c.checks {
+		group.Go(func() error {
+			c.loop(ctx, check)
+			return nil
+		})
+	}
+	return group.Wait()
+}
+
+// loop runs one check at its interval, which jitter keeps apart from the others'.
+func (c *Collector) loop(ctx context.Context, check Check) {
+	wait := rand.N(100 * time.Millisecond)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait):
+		}
+		c.try(ctx, check)
+		wait = check.Every - check.Every/10 + rand.N(check.Every/5+1)
+	}
+}
+
+// Once runs every check once and returns the answers, for `pgtender check`.
+func (c *Collector) Once(ctx context.Context) []Result {
+	var group errgroup.Group
+	for _, check := range c.checks {
+		group.Go(func() error {
+			c.try(ctx, check)
+			return nil
+		})
+	}
+	_ = group.Wait()
+	return c.Results()
+}
+
+// Results are the last answers, sorted by group and name; a check that was never tried is not among them.
+func (c *Collector) Results() []Result {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	out := make([]Result, 0, len(c.results))
+	for _, r := range c.results {
+		out = append(out, r)
+	}
+	slices.SortFunc(out, func(a, b Result) int {
+		return cmp.Or(cmp.Compare(groupRank(a.Group), groupRank(b.Group)), cmp.Compare(a.Group, b.Group), cmp.Compare(a.Check, b.Check))
+	})
+	return out
+}
+
+// groupRank is the order in which people read the groups.
+func groupRank(group string) int {
+	return slices.Index([]string{"partitions", "archive", "views", "schema", "sessions", "server", "own"}, group)
+}
+
+// Ready reports whether each check was tried once.
+func (c *Collector) Ready() bool {
+	select {
+	case <-c.ready:
+		return true
+	default:
+		return false
+	}
+}
+
+// Now is the collector's clock, by which ages are told.
+func (c *Collector) Now() time.Time { return c.now() }
+
+// try runs one check and keeps the answer, unless ctx ended meanwhile.
+func (c *Collector) try(ctx context.Context, check Check) {
+	select {
+	case c.slots <- struct{}{}:
+		defer func() { <-c.slots }()
+	case <-ctx.Done():
+		return
+	}
+	started := time.Now()
+	findings, err := c.ask(ctx, check)
+	if ctx.Err() != nil {
+		return
+	}
+	c.keep(check, findings, err, time.Since(started))
+}
+
+func (c *Collector) ask(ctx context.Context, check Check) ([]Finding, error) {
+	ctx, stop := context.WithTimeoutCause(ctx, check.Deadline, errDeadline)
+	defer stop()
+	var findings []Finding
+	err := c.inTx(ctx, check, func(tx pgx.Tx) (err error) {
+		findings, err = check.Run(ctx, tx)
+		return err
+	})
+	if err != nil && errors.Is(context.Cause(ctx), errDeadline) {
+		return nil, fmt.Errorf("no answer within %s: %w", check.Deadline, err)
+	}
+	return findings, err
+}
+
+var errDeadline = errors.New("the check's deadline has passed")
+
+// inTx gives f a read-only transaction with timeouts, in one round trip, and rolls it back: nothing is to be committed.
+func (c *Collector) inTx(ctx context.Context, check Check, f func(tx pgx.Tx) error) error {
+	if check.Memory {
+		return f(nil)
+	}
+	tx, err := c.pool.BeginTx(ctx, pgx.TxOptions{BeginQuery: fmt.Sprintf(
+		"BEGIN READ ONLY; SET LOCAL lock_timeout = %d; SET LOCAL statement_timeout = %d",
+		lockTimeout.Milliseconds(), check.Deadline.Milliseconds())})
+	if err != nil {
+		return pg.Explain(err)
+	}
+	defer func() {
+		ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer stop()
+		_ = tx.Rollback(ctx) // nothing was written; a broken connection is the pool's to drop
+	}()
+	return f(tx)
+}
+
+// keep stores an answer. A failure takes the place of the findings, so that no stale value is shown, but not of At, so that
+// its age goes on.
+func (c *Collector) keep(check Check, findings []Finding, err error, took time.Duration) {
+	r := Result{Check: check.Name, Group: check.Group, Unit: check.Unit, Findings: findings, At: c.now(), Took: took, Err: err}
+	if len(findings) == 0 {
+		r.Findings = []Finding{{Message: "nothing found"}}
+	}
+	if err != nil {
+		r.Findings = []Finding{{Status: Unknown, Message: "the check failed: " + explain(err), Remedy: cure(err)}}
+	}
+	c.mu.Lock()
+	last, tried := c.results[check.Name]
+	if err != nil {
+		r.At = last.At
+	}
+	c.results[check.Name] = r
+	if !tried && len(c.results) == len(c.checks) {
+		close(c.ready)
+	}
+	c.mu.Unlock()
+	switch {
+	case err != nil && (!tried || last.Err == nil):
+		c.log.Warn("check fails", zap.String("check", check.Name), zap.Error(err))
+	case err == nil && last.Err != nil:
+		c.log.Info("check works again", zap.String("check", check.Name))
+	}
+}
+
+// explain puts a check's failure in one line.
+func explain(err error) string {
+	switch {
+	case pg.Is(err, pg.LockNotAvailable):
+		return fmt.Sprintf("an object that it reads is locked by another session (waited %s)", lockTimeout)
+	case pg.Is(err, pg.UndefinedTable, pg.InvalidSchemaName):
+		return err.Error() + " (was pgtender apply run here?)"
+	}
+	return strings.ReplaceAll(err.Error(), "\n", " ")
+}
+
+func cure(err error) string {
+	if pg.Is(err, pg.InsufficientPrivilege) {
+		return "pgtender grants"
+	}
+	return ""
+}

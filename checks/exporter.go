@@ -1,0 +1,170 @@
+package checks
+
+import (
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/pgtender/pgtender/internal/config"
+)
+
+// Outcomes are the ways in which a run ends.
+func Outcomes() []string { return []string{"success", "failure", "skipped", "noop"} }
+
+// JobStatus is what the exporter tells of one job on one target.
+type JobStatus struct {
+	Job, Target string
+	LastSuccess time.Time // zero: never
+	Next        time.Time // zero: none
+}
+
+// ExporterOptions are where the exporter's values come from; all of them answer from memory.
+type ExporterOptions struct {
+	Collector *Collector
+	Jobs      func() []JobStatus // nil: there are none
+	Leader    func() bool        // nil: never
+	Views     []config.Table     // of refresh policies
+	Version   string
+}
+
+// Exporter is a prometheus.Collector that answers from memory only.
+type Exporter struct {
+	opt       ExporterOptions
+	views     map[string]config.Table // by the target of their refresh job
+	descs     map[string]*prometheus.Desc
+	kinds     map[string]prometheus.ValueType
+	runs      *prometheus.CounterVec
+	refreshes *prometheus.CounterVec
+	durations *prometheus.HistogramVec
+}
+
+// NewExporter makes an exporter. The counters of the jobs that Options.Jobs lists begin at 0, so that a first failure counts as an
+// increase.
+func NewExporter(opt ExporterOptions) *Exporter {
+	e := &Exporter{opt: opt, views: map[string]config.Table{}, descs: map[string]*prometheus.Desc{}, kinds: map[string]prometheus.ValueType{}}
+	for _, v := range opt.Views {
+		e.views[v.String()] = v
+	}
+	for _, f := range Families() {
+		switch f.Name {
+		case "pgtender_job_runs_total":
+			e.runs = prometheus.NewCounterVec(prometheus.CounterOpts{Name: f.Name, Help: f.Help}, f.Labels)
+			continue
+		case "pgtender_matview_refreshes_total":
+			e.refreshes = prometheus.NewCounterVec(prometheus.CounterOpts{Name: f.Name, Help: f.Help}, f.Labels)
+			continue
+		case "pgtender_job_duration_seconds":
+			e.durations = prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: f.Name, Help: f.Help,
+				Buckets: []float64{0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 900, 3600}}, f.Labels)
+			continue
+		}
+		e.descs[f.Name] = prometheus.NewDesc(f.Name, f.Help, f.Labels, nil)
+		e.kinds[f.Name] = prometheus.GaugeValue
+		if f.Kind == Counter {
+			e.kinds[f.Name] = prometheus.CounterValue
+		}
+	}
+	for _, j := range e.jobs() {
+		e.start(j.Job, j.Target)
+	}
+	return e
+}
+
+func (e *Exporter) jobs() []JobStatus {
+	if e.opt.Jobs == nil {
+		return nil
+	}
+	return e.opt.Jobs()
+}
+
+// start makes the series of a job.
+func (e *Exporter) start(job, target string) {
+	for _, outcome := range Outcomes() {
+		e.runs.WithLabelValues(job, target, outcome)
+		if view, ok := e.refreshed(job, target); ok {
+			e.refreshes.WithLabelValues(view.Schema, view.Name, outcome)
+		}
+	}
+	e.durations.WithLabelValues(job)
+}
+
+// Observe counts a run that has ended in this process.
+func (e *Exporter) Observe(job, target, outcome string, took time.Duration) {
+	e.runs.WithLabelValues(job, target, outcome).Inc()
+	if view, ok := e.refreshed(job, target); ok {
+		e.refreshes.WithLabelValues(view.Schema, view.Name, outcome).Inc()
+	}
+	if outcome != "skipped" { // it took no time, and would hide how long the others take
+		e.durations.WithLabelValues(job).Observe(took.Seconds())
+	}
+}
+
+// refreshed is the view of a run of the refresh job.
+func (e *Exporter) refreshed(job, target string) (config.Table, bool) {
+	view, ok := e.views[target]
+	return view, ok && job == "refresh"
+}
+
+// Describe implements prometheus.Collector.
+func (e *Exporter) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range e.descs {
+		ch <- d
+	}
+	e.runs.Describe(ch)
+	e.refreshes.Describe(ch)
+	e.durations.Describe(ch)
+}
+
+// Collect implements prometheus.Collector.
+func (e *Exporter) Collect(ch chan<- prometheus.Metric) {
+	send := func(name string, value float64, labels ...string) {
+		for i := range labels { // an own check can say anything
+			labels[i] = strings.ToValidUTF8(labels[i], "\ufffd")
+		}
+		ch <- prometheus.MustNewConstMetric(e.descs[name], e.kinds[name], value, labels...)
+	}
+	send("pgtender_build_info", 1, e.opt.Version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	leads := 0.0
+	if e.opt.Leader != nil && e.opt.Leader() {
+		leads = 1
+	}
+	send("pgtender_leader", leads)
+	for _, j := range e.jobs() {
+		if !j.LastSuccess.IsZero() {
+			send("pgtender_job_last_success_timestamp_seconds", unix(j.LastSuccess), j.Job, j.Target)
+		}
+		if !j.Next.IsZero() {
+			send("pgtender_job_next_run_timestamp_seconds", unix(j.Next), j.Job, j.Target)
+		}
+	}
+	now := e.opt.Collector.Now()
+	for _, r := range e.opt.Collector.Results() {
+		e.collectCheck(&r, now, send)
+	}
+	e.runs.Collect(ch)
+	e.refreshes.Collect(ch)
+	e.durations.Collect(ch)
+}
+
+// collectCheck sends what a check knows, and no value of what it does not.
+func (e *Exporter) collectCheck(r *Result, now time.Time, send func(name string, value float64, labels ...string)) {
+	if !r.At.IsZero() {
+		send("pgtender_check_age_seconds", max(now.Sub(r.At).Seconds(), 0), r.Check)
+	}
+	up := 1.0
+	for _, f := range r.Findings {
+		if f.Status == Unknown {
+			up = 0
+			continue
+		}
+		send("pgtender_check_status", float64(f.Status), r.Check, f.Object)
+		send("pgtender_check_value", f.Value, r.Check, f.Object)
+		for _, s := range f.Samples {
+			send(s.Metric, s.Value, slices.Clone(s.Labels)...)
+		}
+	}
+	send("pgtender_check_up", up, r.Check)
+}

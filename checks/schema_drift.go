@@ -1,0 +1,52 @@
+package checks
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Drift is what the last comparison of the live schema with the declared one found.
+type Drift struct {
+	At      time.Time // when it was made; zero: never
+	Objects []string  // that differ, such as "index public.orders_pkey"
+	Err     error     // why the last comparison failed
+}
+
+// driftMaxAge is how long a comparison is believed.
+const driftMaxAge = 26 * time.Hour
+
+// schemaDrift tells how many objects differ between the live schema and the declared one. Source: the last run of the drift
+// job or of apply, in this process's memory. Unit: objects. Warning above 0. Remedy: look at the plan, then apply it.
+func schemaDrift(now func() time.Time, last func() Drift) Check {
+	return Check{Name: "schema_drift", Group: "schema", Unit: "objects", Every: 5 * time.Second, Deadline: time.Second, Memory: true,
+		Run: func(context.Context, pgx.Tx) ([]Finding, error) {
+			d := last()
+			switch {
+			case d.Err != nil:
+				return nil, fmt.Errorf("the last comparison of the schema failed: %w", d.Err)
+			case d.At.IsZero():
+				return nil, errors.New("the schema was not compared yet")
+			}
+			age := now().Sub(d.At)
+			if age > driftMaxAge {
+				return nil, fmt.Errorf("the schema was last compared %s ago", span(age))
+			}
+			n := float64(len(d.Objects))
+			f := Finding{Value: n, Message: fmt.Sprintf("the live schema equals the declared one (compared %s ago)", span(age)),
+				Samples: []Sample{{"pgtender_schema_drift_objects", nil, n}}}
+			if n > 0 {
+				names := d.Objects
+				if len(names) > 5 {
+					names = append(names[:5:5], fmt.Sprintf("and %d more", len(d.Objects)-5))
+				}
+				f.Status, f.Remedy = Warning, "pgtender plan"
+				f.Message = fmt.Sprintf("%d objects differ from the declared schema (compared %s ago): %s", len(d.Objects), span(age), strings.Join(names, ", "))
+			}
+			return []Finding{f}, nil
+		}}
+}
