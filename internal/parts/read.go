@@ -12,8 +12,8 @@ import (
 	"github.com/pgtender/pgtender/internal/pg"
 )
 
-// query reads all tables at once. It asks only functions that lock nothing (pg_get_expr with a relation would wait for its
-// lock), so a reading never waits for a partition that somebody holds. The server itself reads the bounds' literals:
+// query reads all tables at once. It asks only functions that lock nothing (pg_get_expr with a relation and
+// pg_get_partkeydef would wait for its lock), so a reading never waits for a partition that somebody holds. The server itself reads the bounds' literals:
 // it prints and parses them under the same settings, whatever those are.
 //
 // Below a table that is not itself partitioned by time, the branches that are count instead.
@@ -63,7 +63,11 @@ ORDER BY a.ord, t.depth, tn.nspname, tc.relname, cn.nspname, c.relname`
 
 // keyOf yields a partitioned table's key; keytype is null when it is none that can be tended.
 const keyOf = `
-	SELECT att.attname AS keycolumn, pg_get_partkeydef(p.partrelid) AS keydef,
+	SELECT att.attname AS keycolumn,
+	       CASE p.partstrat WHEN 'r' THEN 'RANGE' WHEN 'l' THEN 'LIST' ELSE 'HASH' END || ' (' ||
+	       (SELECT string_agg(coalesce(x.attname || ' ' || format_type(x.atttypid, x.atttypmod), 'an expression'), ', ' ORDER BY u.n)
+	        FROM unnest(p.partattrs::int2[]) WITH ORDINALITY AS u(attnum, n)
+	        LEFT JOIN pg_attribute x ON x.attrelid = p.partrelid AND x.attnum = u.attnum AND u.attnum <> 0) || ')' AS keydef,
 	       CASE WHEN p.partstrat = 'r' AND p.partnatts = 1 AND opc.opcdefault THEN
 	       CASE coalesce(nullif(typ.typbasetype, 0), typ.oid)
 	            WHEN 'pg_catalog.timestamptz'::regtype THEN 'timestamptz' WHEN 'pg_catalog.timestamp'::regtype THEN 'timestamp'
