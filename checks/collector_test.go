@@ -1,0 +1,210 @@
+package checks
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/pgtender/pgtender/internal/config"
+	"github.com/pgtender/pgtender/internal/devpg"
+	"github.com/pgtender/pgtender/internal/pgtest"
+)
+
+// full is an env with every kind of policy, whose objects fill makes.
+func full(t *testing.T) *config.Env {
+	t.Helper()
+	env := viewsEnv(t)
+	env.Partitions = eventsEnv(t).Partitions
+	env.Archives = []config.Archive{{Table: public("events"), Into: public("events_archive"), Partitioned: true, Interval: config.Day,
+		After: interval(t, "30 days"), Schedule: schedule(t, "@daily")}}
+	limit := 10.0
+	env.Checks = []config.SQLCheck{{Name: "mine", SQL: "SELECT count(*) FROM public.mine", Warning: &limit}}
+	return env
+}
+
+var fill = []string{eventsDDL, days(-2, 21), "CREATE TABLE public.events_rest PARTITION OF public.events DEFAULT", "CREATE TABLE public.mine ()",
+	"CREATE MATERIALIZED VIEW public.mv AS SELECT 1 AS id", "CREATE UNIQUE INDEX ON public.mv (id)",
+	"INSERT INTO pgtender.refresh_state (view_schema, view_name, view_oid, checked_at) VALUES ('public', 'mv', 'public.mv'::regclass, now())"}
+
+func allChecks(t *testing.T, env *config.Env) []Check {
+	t.Helper()
+	all, err := All(env, Sources{Drift: func() Drift { return Drift{At: time.Now()} }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+func TestNoCheckBlocksOnLockedTables(t *testing.T) {
+	b := newBench(t, fill...)
+	_, end := b.session("LOCK TABLE public.mine, public.events IN ACCESS EXCLUSIVE MODE",
+		"REFRESH MATERIALIZED VIEW public.mv", "ALTER INDEX public.mv_id_idx SET (fillfactor = 50)")
+	defer end()
+	started := time.Now()
+	results := NewCollector(Options{Pool: b.pool, Checks: allChecks(t, full(t)), Parallel: 1}).Once(t.Context())
+	took := time.Since(started)
+	for _, r := range results {
+		if (r.Err != nil) != (r.Check == "mine") {
+			t.Errorf("%s: %v", r.Check, r.Err)
+		}
+	}
+	if took > 3*time.Second {
+		t.Errorf("a round took %s", took)
+	}
+	if len(results) < 16 {
+		t.Errorf("%d results only", len(results))
+	}
+}
+
+func TestDeadlineEndsACheck(t *testing.T) {
+	b := newBench(t)
+	slow := Check{Name: "slow", Every: time.Hour, Deadline: 200 * time.Millisecond, Run: func(ctx context.Context, tx pgx.Tx) ([]Finding, error) {
+		_, err := tx.Exec(ctx, "SET LOCAL statement_timeout = 0; SELECT pg_sleep(600)")
+		return nil, err
+	}}
+	r := b.ask(slow)
+	if r.Err == nil || !strings.Contains(r.Err.Error(), "no answer within 200ms") || r.Took > 3*time.Second || !r.At.IsZero() {
+		t.Errorf("result: %+v", r)
+	}
+	slow.Run = func(ctx context.Context, tx pgx.Tx) ([]Finding, error) {
+		_, err := tx.Exec(ctx, "SELECT pg_sleep(600)")
+		return nil, err
+	}
+	if r := b.ask(slow); r.Err == nil || r.Took > 3*time.Second {
+		t.Errorf("result: %+v", r)
+	}
+	write := Check{Name: "write", Deadline: time.Second, Run: func(ctx context.Context, tx pgx.Tx) ([]Finding, error) {
+		_, err := tx.Exec(ctx, "CREATE TABLE public.nothing ()")
+		return nil, err
+	}}
+	if r := b.ask(write); r.Err == nil || !strings.Contains(r.Err.Error(), "read-only transaction") {
+		t.Errorf("a check wrote: %+v", r)
+	}
+	pgtest.Eventually(t, b.url, "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database())")
+}
+
+func TestFailureDropsFindingsAndLetsTheAgeGrow(t *testing.T) {
+	t.Parallel()
+	core, logs := observer.New(zapcore.InfoLevel)
+	now := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
+	var fault error
+	check := Check{Name: "one", Group: "g", Memory: true, Deadline: time.Second, Run: func(context.Context, pgx.Tx) ([]Finding, error) {
+		return []Finding{{Object: "x", Value: 7}}, fault
+	}}
+	c := NewCollector(Options{Checks: []Check{check}, Now: func() time.Time { return now }, Log: zap.New(core)})
+	if c.Ready() {
+		t.Error("ready before the first try")
+	}
+	good := c.Once(t.Context())[0]
+	if !c.Ready() || good.Findings[0].Value != 7 || !good.At.Equal(now) {
+		t.Errorf("good: %+v", good)
+	}
+	now, fault = now.Add(time.Minute), errors.New("broken\nvery")
+	for range 2 {
+		bad := c.Once(t.Context())[0]
+		if len(bad.Findings) != 1 || bad.Findings[0].Status != Unknown || bad.Findings[0].Object != "" || !bad.At.Equal(good.At) ||
+			bad.Findings[0].Message != "the check failed: broken very" {
+			t.Errorf("bad: %+v", bad)
+		}
+	}
+	fault = nil
+	if again := c.Once(t.Context())[0]; again.Err != nil || !again.At.Equal(now) {
+		t.Errorf("again: %+v", again)
+	}
+	var said []string
+	for _, e := range logs.All() {
+		said = append(said, e.Message)
+	}
+	if !slices.Equal(said, []string{"check fails", "check works again"}) {
+		t.Errorf("the log says %q", said)
+	}
+}
+
+// That nothing is left running, TestMain sees.
+func TestCollectorRunsInTheBackgroundAndStops(t *testing.T) {
+	b := newBench(t)
+	asked := make(chan string, 1000)
+	var all []Check
+	for i := range 4 {
+		name := fmt.Sprint("c", i)
+		all = append(all, Check{Name: name, Every: 10 * time.Millisecond, Deadline: time.Second, Run: func(ctx context.Context, tx pgx.Tx) ([]Finding, error) {
+			_, err := tx.Exec(ctx, "SELECT 1")
+			select {
+			case asked <- name:
+			default:
+			}
+			return nil, err
+		}})
+	}
+	c := NewCollector(Options{Pool: b.pool, Checks: all})
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- c.Run(ctx) }()
+	counts := map[string]int{}
+	for slices.Min([]int{counts["c0"], counts["c1"], counts["c2"], counts["c3"]}) < 3 {
+		counts[<-asked]++
+	}
+	if !c.Ready() || len(c.Results()) != 4 {
+		t.Errorf("ready %v, results %+v", c.Ready(), c.Results())
+	}
+	stop()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestCollectorSurvivesTheServersStop(t *testing.T) {
+	t.Parallel()
+	server := pgtest.Private(t)
+	b := &bench{t: t, url: server.URL("postgres")}
+	b.pool = open(t, b.url)
+	all := []Check{ioSettings(), lockWaits(time.Minute, time.Hour), schemaDrift(time.Now, func() Drift { return Drift{At: time.Now()} })}
+	for i := range all {
+		all[i].Every = 20 * time.Millisecond
+	}
+	c := NewCollector(Options{Pool: b.pool, Checks: all})
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- c.Run(ctx) }()
+	until := func(what string, f func(r Result) bool) {
+		t.Helper()
+		for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+			results := c.Results()
+			if len(results) == len(all) && !slices.ContainsFunc(results, func(r Result) bool { return !f(r) }) {
+				return
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("%s: %+v", what, results)
+			}
+		}
+	}
+	until("all answer", func(r Result) bool { return r.Err == nil })
+	if err := server.Down(t.Context(), devpg.Fast); err != nil {
+		t.Fatal(err)
+	}
+	until("what needs the server fails", func(r Result) bool { return (r.Err != nil) == (r.Check != "schema_drift") })
+	started := time.Now()
+	for range 100 {
+		c.Results()
+	}
+	if took := time.Since(started); took > 100*time.Millisecond {
+		t.Errorf("100 answers from memory took %s", took)
+	}
+	if err := server.Up(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	until("all answer again", func(r Result) bool { return r.Err == nil })
+	stop()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
