@@ -173,7 +173,7 @@ func (c cluster) fill(ctx context.Context, opt *Options, tmp string) error {
 	if opt.Fill != nil {
 		return opt.Fill(ctx, NewData{tmp, c.User})
 	}
-	if opt.Ephemeral && opt.CacheDir != "" {
+	if opt.CacheDir != "" {
 		seed, err := seeded(ctx, opt, c.User)
 		if err != nil {
 			return err
@@ -207,7 +207,7 @@ func initdb(ctx context.Context, opt *Options, user *account, data string) error
 	// The builtin provider sorts alike on every machine.
 	args := []string{"-D", data, "-U", superuser, "-A", "trust", "-E", "UTF8",
 		"--locale-provider=builtin", "--locale=C.UTF-8", "--no-instructions"}
-	if opt.Ephemeral {
+	if opt.Ephemeral || opt.CacheDir != "" {
 		args = append(args, "--no-sync")
 	}
 	if _, err := run(ctx, user, opt.Programs.program("initdb"), args...); err != nil {

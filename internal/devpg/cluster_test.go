@@ -17,9 +17,13 @@ func TestInterruptedClusterIsMadeAnew(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(tmp, "PG_VERSION"), []byte("18\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	server := start(t, Options{Dir: dir})
-	if got := ask[int](t, server.URL("postgres"), "SELECT 1"); got != 1 {
-		t.Error("no answer")
+	server, err := Start(t.Context(), Options{Programs: programs(t), Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stop(t, server)
+	if got := ask[string](t, server.URL("postgres"), "SELECT datlocprovider::text || datlocale FROM pg_database WHERE datname = current_database()"); got != "bC.UTF-8" {
+		t.Errorf("the locale is %s", got)
 	}
 	if exists(tmp) {
 		t.Error("the interrupted cluster is left")
@@ -81,7 +85,10 @@ func TestSeedIsCopied(t *testing.T) {
 	t.Parallel()
 	cache := t.TempDir() // closed to the server's user
 	for range 2 {
-		server := start(t, Options{Dir: openFolder(t, "ephemeral"), Ephemeral: true, Private: true, CacheDir: cache})
+		server, err := Start(t.Context(), Options{Programs: programs(t), Dir: openFolder(t, "ephemeral"), Ephemeral: true, Private: true, CacheDir: cache})
+		if err != nil {
+			t.Fatal(err)
+		}
 		if got := ask[string](t, server.URL("postgres"), "SHOW fsync"); got != "off" {
 			t.Errorf("fsync is %s", got)
 		}

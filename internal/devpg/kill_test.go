@@ -147,7 +147,7 @@ func TestKilledGuard(t *testing.T) {
 			waitGone(t, o.pid, filepath.Join(dir, "data"))
 			kill(t, o.cmd.Process.Pid)
 			o.cmd.Wait()
-			again := start(t, Options{Dir: dir, Ephemeral: name == "ephemeral", CacheDir: moduleCache()})
+			again := start(t, Options{Dir: dir, Ephemeral: name == "ephemeral"})
 			kept := ask[bool](t, again.URL("postgres"), "SELECT to_regclass('kept') IS NOT NULL")
 			if kept != (name == "dev") {
 				t.Errorf("table kept: %v", kept)
@@ -238,7 +238,7 @@ func TestServerLeftBehindIsStoppedFirst(t *testing.T) {
 func TestClear(t *testing.T) {
 	t.Parallel()
 	dir, outside := openFolder(t, "ephemeral"), openFolder(t, "outside")
-	server := start(t, Options{Dir: dir, Ephemeral: true, CacheDir: moduleCache(), outside: outside})
+	server := start(t, Options{Dir: dir, Ephemeral: true, outside: outside})
 	if err := Clear(t.Context(), dir); err != nil {
 		t.Fatal(err)
 	}

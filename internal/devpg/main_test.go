@@ -70,7 +70,7 @@ func programs(t *testing.T) Bin {
 // openFolder is a folder that every user may enter, unlike t.TempDir.
 func openFolder(t *testing.T, pattern string) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "pgtender-devpg-")
+	dir, err := os.MkdirTemp(TempDir(), "pgtender-devpg-")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,7 +92,7 @@ func openFolder(t *testing.T, pattern string) string {
 // start runs a server with durable data, which stops with the test at the latest.
 func start(t *testing.T, opt Options) *Server {
 	t.Helper()
-	opt.Programs = programs(t)
+	opt.Programs, opt.CacheDir = programs(t), moduleCache()
 	server, err := Start(t.Context(), opt)
 	if err != nil {
 		t.Fatal(err)

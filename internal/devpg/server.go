@@ -45,7 +45,7 @@ type Options struct {
 	Ephemeral bool
 	// Private refuses to share the server; with Ephemeral, the whole folder is removed at the end.
 	Private bool
-	// CacheDir, if set, keeps a fresh cluster to copy for the next ephemeral server.
+	// CacheDir, if set, keeps a fresh cluster to copy for the next server. The copy is not synced to the disk: for tests.
 	CacheDir string
 	// Fill, if set, fills a new data folder instead of initdb.
 	Fill func(ctx context.Context, data NewData) error
@@ -178,13 +178,17 @@ func (s *Server) startNew(ctx context.Context, opt *Options, guarding *os.File) 
 	job := assignment{Dir: s.Dir, Cluster: where, Postgres: opt.Programs.program("postgres"), Sockets: sockets,
 		Port: opt.Port, LastPort: where.lastPort(), Access: accessRules(opt.method()), Settings: opt.settings(),
 		Ephemeral: opt.Ephemeral, Private: opt.Private}
-	if err := flock(guarding, syscall.LOCK_UN); err != nil {
-		return err
+	err = flock(guarding, syscall.LOCK_UN)
+	if err == nil {
+		err = s.spawnGuard(ctx, job)
 	}
-	if err := s.spawnGuard(ctx, job); err != nil {
-		return err
+	if err == nil {
+		err = s.setPassword(ctx)
 	}
-	return s.setPassword(ctx)
+	if err != nil {
+		return errors.Join(err, os.RemoveAll(sockets))
+	}
+	return nil
 }
 
 func (o *Options) method() string {

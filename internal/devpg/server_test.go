@@ -231,7 +231,7 @@ func TestBadSettingThenGood(t *testing.T) {
 
 func TestPassword(t *testing.T) {
 	t.Parallel()
-	server := start(t, Options{Dir: openFolder(t, "ephemeral"), Ephemeral: true, Password: `pa'ss\word/@:`, CacheDir: moduleCache()})
+	server := start(t, Options{Dir: openFolder(t, "ephemeral"), Ephemeral: true, Password: `pa'ss\word/@:`})
 	if got := ask[int](t, server.URL("postgres"), "SELECT 1"); got != 1 {
 		t.Error("the right password does not work")
 	}
@@ -253,7 +253,7 @@ func TestPassword(t *testing.T) {
 
 func TestDownAndUp(t *testing.T) {
 	t.Parallel()
-	server := start(t, Options{Dir: openFolder(t, "ephemeral"), Ephemeral: true, CacheDir: moduleCache()})
+	server := start(t, Options{Dir: openFolder(t, "ephemeral"), Ephemeral: true})
 	url := server.URL("postgres")
 	execute(t, url, "CREATE TABLE mark (how text)")
 	for _, how := range []Shutdown{Fast, Immediate, Killed} {
@@ -288,7 +288,7 @@ func TestEphemeralServerLeavesNothing(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		server := start(t, Options{Dir: dir, Ephemeral: true, Private: private, CacheDir: moduleCache(), outside: outside})
+		server := start(t, Options{Dir: dir, Ephemeral: true, Private: private, outside: outside})
 		stop(t, server)
 		waitGone(t, server.PID, server.Data)
 		if exists(server.Data) || exists(server.Sockets) || private && exists(dir) {

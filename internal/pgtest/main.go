@@ -56,7 +56,7 @@ func Main(m interface{ Run() int }) int {
 // Hold starts the shared server of this checkout, or joins it, for a program that runs tests. The
 // program must begin with devpg.GuardMain.
 func Hold(ctx context.Context) (*devpg.Server, error) {
-	base, err := baseFolder(fastest())
+	base, err := baseFolder(devpg.TempDir())
 	if err != nil {
 		return nil, err
 	}
@@ -142,38 +142,25 @@ func baseFolder(parent string) (string, error) {
 	return dir, nil
 }
 
-// fastest is the temporary folder for the shared server: in memory where there is plenty of it, since
-// to make and drop a database is mostly to make and drop some three hundred small files. It goes by what
-// the machine has, not by what is free, as all test processes must come to the same answer.
-func fastest() string {
-	const memory = "/dev/shm"
-	if os.Getenv("TMPDIR") != "" {
-		return os.TempDir()
-	}
-	var fs syscall.Statfs_t
-	if err := syscall.Statfs(memory, &fs); err != nil || uint64(fs.Blocks)*uint64(fs.Bsize) < 8<<30 {
-		return os.TempDir()
-	}
-	return memory
-}
-
 // sweep clears away private servers whose test and guard were both killed. Such a folder is a minute
 // old at least: a younger one may be about to be used.
 func sweep(ctx context.Context) error {
-	base, err := baseFolder(os.TempDir())
-	if err != nil {
-		return err
-	}
-	dirs, err := filepath.Glob(filepath.Join(base, "private-*"))
-	if err != nil {
-		return err
-	}
-	for _, dir := range dirs {
-		if info, err := os.Stat(dir); err != nil || time.Since(info.ModTime()) < time.Minute {
-			continue
-		}
-		if err := devpg.Clear(ctx, dir); err != nil {
+	for _, parent := range []string{devpg.TempDir(), os.TempDir()} {
+		base, err := baseFolder(parent)
+		if err != nil {
 			return err
+		}
+		dirs, err := filepath.Glob(filepath.Join(base, "private-*"))
+		if err != nil {
+			return err
+		}
+		for _, dir := range dirs {
+			if info, err := os.Stat(dir); err != nil || time.Since(info.ModTime()) < time.Minute {
+				continue
+			}
+			if err := devpg.Clear(ctx, dir); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

@@ -19,14 +19,21 @@ import (
 // the test ends. The test may do with it what it likes: Down, Up, Restart.
 func Private(t testing.TB, settings ...string) *devpg.Server {
 	t.Helper()
-	return private(t, devpg.Options{Settings: settingsOf(t, settings)})
+	return private(t, devpg.TempDir(), devpg.Options{Settings: settingsOf(t, settings)})
+}
+
+// PrivateOnDisk is Private with its data on the disk, where Private and the shared server have them in
+// memory if there is plenty: for tests of reading and writing.
+func PrivateOnDisk(t testing.TB, settings ...string) *devpg.Server {
+	t.Helper()
+	return private(t, os.TempDir(), devpg.Options{Settings: settingsOf(t, settings)})
 }
 
 // PrivateWithPassword is Private whose superuser needs the password. The other roles that the test makes
 // need one, too, over TCP.
 func PrivateWithPassword(t testing.TB, password string, settings ...string) *devpg.Server {
 	t.Helper()
-	return private(t, devpg.Options{Password: password, Settings: settingsOf(t, settings)})
+	return private(t, devpg.TempDir(), devpg.Options{Password: password, Settings: settingsOf(t, settings)})
 }
 
 // Standby starts a hot standby of a private server, which stops when the test ends. It streams from
@@ -38,7 +45,7 @@ func Standby(t testing.TB, primary *devpg.Server, settings ...string) *devpg.Ser
 	all := settingsOf(t, settings)
 	all["primary_conninfo"] = fmt.Sprintf("host=%s port=%d user=postgres application_name=%s", primary.Sockets, primary.Port, name)
 	all["primary_slot_name"] = name
-	return private(t, devpg.Options{Settings: all, Fill: func(ctx context.Context, data devpg.NewData) error {
+	return private(t, devpg.TempDir(), devpg.Options{Settings: all, Fill: func(ctx context.Context, data devpg.NewData) error {
 		return backUp(ctx, primary, data)
 	}})
 }
@@ -70,7 +77,7 @@ func backUp(ctx context.Context, primary *devpg.Server, data devpg.NewData) erro
 	return errors.Join(data.Write("backup_label", label), data.Write("standby.signal", ""))
 }
 
-func private(t testing.TB, opt devpg.Options) *devpg.Server {
+func private(t testing.TB, parent string, opt devpg.Options) *devpg.Server {
 	t.Helper()
 	process.Lock()
 	main := process.main
@@ -80,7 +87,7 @@ func private(t testing.TB, opt devpg.Options) *devpg.Server {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	base, err := baseFolder(os.TempDir())
+	base, err := baseFolder(parent)
 	if err != nil {
 		t.Fatalf("pgtest: %v", err)
 	}
