@@ -176,7 +176,7 @@ func (r *Runner) Run(ctx context.Context) error {
 func (r *Runner) look(ctx context.Context) {
 	var logged string
 	for {
-		short, cancel := context.WithTimeout(ctx, r.opt.Look)
+		short, cancel := context.WithTimeout(ctx, 15*time.Second)
 		all, err := r.ledger.histories(short, r.tasks)
 		cancel()
 		switch {
