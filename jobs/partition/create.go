@@ -51,11 +51,20 @@ func (j *Job) create(ctx context.Context, policy config.Partition, d design) (ou
 		if pg.Is(err, checkViolation) && d.set.Default != nil && attempt < 3 {
 			continue // a row of the range came into the DEFAULT partition after the look
 		}
-		if err != nil {
-			return o, fmt.Errorf("make partition %s of %s: %w", d.name, d.set.Table, err)
-		}
-		return o, nil
+		return o, d.failed(err)
 	}
+}
+
+// failed says which partition an error is about; a refusal does so itself.
+func (d design) failed(err error) error {
+	var refusal *Refusal
+	switch {
+	case err == nil || errors.As(err, &refusal):
+		return err
+	case pg.Is(err, pg.InsufficientPrivilege):
+		return fmt.Errorf("make partition %s of %s: %w\nThe role lacks rights: `pgtender grants` prints what gives them", d.name, d.set.Table, err)
+	}
+	return fmt.Errorf("make partition %s of %s: %w", d.name, d.set.Table, err)
 }
 
 // createIn does the work within the transaction. Until the locks are taken nobody has to wait for it.
