@@ -8,6 +8,7 @@ import (
 
 	"github.com/pgtender/pgtender/internal/pg"
 	"github.com/pgtender/pgtender/internal/pgtest"
+	"github.com/pgtender/pgtender/schema/registry/registrytest"
 	"github.com/pgtender/pgtender/schema/registry/sample"
 )
 
@@ -204,7 +205,7 @@ func TestRollUpsWaitForEachOther(t *testing.T) {
 // On the sample: right against a plain count of the log, and cheap when little is new.
 func TestRollUpOfSample(t *testing.T) {
 	t.Parallel()
-	d := loaded(t)
+	d := connect(t, registrytest.Sample(t))
 	wrong := `SELECT count(*) FROM public.model_deployments AS d
 		LEFT JOIN (SELECT deployment_id, count(*) AS n, count(*) FILTER (WHERE status <> 'success') AS e, round(avg(processing_time_ms), 3) AS ms
 		           FROM public.inference_requests GROUP BY 1) AS r ON r.deployment_id = d.id

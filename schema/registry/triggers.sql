@@ -116,10 +116,14 @@ BEGIN
         v_ids := ARRAY[OLD.ab_test_id, NEW.ab_test_id];
     END IF;
 
-    -- Locked, so that two transactions cannot each leave a half that is right by itself.
+    -- Locked, whatever its status: a transaction that starts the test and one that changes its sides
+    -- would otherwise each find it right.
     FOR v_test IN
-        SELECT * FROM public.ab_tests WHERE id = ANY (v_ids) AND status = 'running' ORDER BY id FOR NO KEY UPDATE
+        SELECT * FROM public.ab_tests WHERE id = ANY (v_ids) ORDER BY id FOR NO KEY UPDATE
     LOOP
+        IF v_test.status <> 'running' THEN
+            CONTINUE;
+        END IF;
         SELECT coalesce(sum(v.traffic_percent), 0), count(*) FILTER (WHERE v.is_control),
                min(v.deployment_id) FILTER (WHERE mv.model_id <> v_test.model_id OR d.environment_id <> v_test.environment_id)
         INTO v_percent, v_controls, v_foreign
