@@ -15,7 +15,7 @@ type column struct {
 	identity, sequenceOptions, collation             string
 	sequenceSchema, sequenceRel, sequenceName        string
 	storage, compression, target, options, inherited string
-	comment                                          string
+	comment, sequenceComment                         string
 }
 
 const columnsSQL = `
@@ -34,7 +34,8 @@ const columnsSQL = `
 		coalesce(a.attstattarget::text, ''),
 		coalesce((SELECT string_agg(o, ', ' ORDER BY o COLLATE "C") FROM unnest(a.attoptions) o), ''),
 		CASE WHEN a.attinhcount = 0 THEN '' WHEN a.attislocal THEN 'merged' ELSE 'true' END,
-		coalesce(d.description, '')
+		coalesce(d.description, ''),
+		CASE WHEN s.seqrelid IS NULL THEN '' ELSE coalesce(obj_description(s.seqrelid, 'pg_class'), '') END
 	FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
 	LEFT JOIN pg_attrdef ad ON ad.adrelid = a.attrelid AND ad.adnum = a.attnum
 	LEFT JOIN pg_depend i ON a.attidentity <> '' AND i.refclassid = 'pg_class'::regclass AND i.refobjid = a.attrelid AND i.refobjsubid = a.attnum
@@ -54,7 +55,7 @@ func (r *reader) readColumns() error {
 		var c column
 		if err := scan(&c.table, &c.number, &c.name, &c.typ, &c.notNull, &c.defaultOID, &c.expression, &c.generated, &c.identity,
 			&c.sequence, &c.sequenceSchema, &c.sequenceRel, &c.sequenceName, &c.sequenceOptions, &c.collation, &c.storage, &c.compression, &c.target, &c.options,
-			&c.inherited, &c.comment); err != nil {
+			&c.inherited, &c.comment, &c.sequenceComment); err != nil {
 			return err
 		}
 		rel := r.rels[c.table]
@@ -82,7 +83,8 @@ func (r *reader) readColumns() error {
 		}
 		o.set(FactType, c.typ).set(FactNotNull, c.notNull).set(FactIdentity, c.identity).set(FactSequence, c.sequenceOptions).
 			set(FactCollation, c.collation).set(FactStorage, c.storage).set(FactCompression, c.compression).
-			set(FactStatTarget, c.target).set(FactOptions, c.options).set(FactInherited, c.inherited).set(FactComment, c.comment)
+			set(FactStatTarget, c.target).set(FactOptions, c.options).set(FactInherited, c.inherited).set(FactComment, c.comment).
+			set(FactSeqComment, c.sequenceComment)
 		return nil
 	})
 }

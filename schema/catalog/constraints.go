@@ -15,18 +15,19 @@ func (r *reader) readConstraints() error {
 			CASE WHEN k.contype IN ('p', 'u', 'x') THEN k.conindid ELSE 0::oid END,
 			coalesce((SELECT string_agg(o, ', ' ORDER BY o COLLATE "C") FROM unnest(ic.reloptions) o), ''),
 			coalesce(quote_ident(ts.spcname), ''), CASE WHEN x.indisclustered THEN 'true' ELSE '' END,
-			coalesce(d.description, '')
+			coalesce(d.description, ''), coalesce(xd.description, '')
 		FROM pg_constraint k
 		LEFT JOIN pg_index x ON x.indexrelid = k.conindid AND k.contype IN ('p', 'u', 'x')
 		LEFT JOIN pg_class ic ON ic.oid = x.indexrelid
 		LEFT JOIN pg_tablespace ts ON ts.oid = ic.reltablespace
 		LEFT JOIN pg_description d ON d.classoid = 'pg_constraint'::regclass AND d.objoid = k.oid AND d.objsubid = 0
+		LEFT JOIN pg_description xd ON xd.classoid = 'pg_class'::regclass AND xd.objoid = ic.oid AND xd.objsubid = 0
 		WHERE k.conrelid = ANY($1::oid[]) AND k.contype IN ('p', 'u', 'x', 'f', 'c', 'n') AND k.conparentid = 0`,
 		[]any{r.oids("rp")}, func(scan func(...any) error) error {
 			var oid, table, index uint32
-			var name, kind, definition, enabled, inherited, options, tablespace, clustered, comment string
+			var name, kind, definition, enabled, inherited, options, tablespace, clustered, comment, indexComment string
 			var valid bool
-			if err := scan(&oid, &table, &name, &kind, &definition, &valid, &enabled, &inherited, &index, &options, &tablespace, &clustered, &comment); err != nil {
+			if err := scan(&oid, &table, &name, &kind, &definition, &valid, &enabled, &inherited, &index, &options, &tablespace, &clustered, &comment, &indexComment); err != nil {
 				return err
 			}
 			o := r.part(ref{"pg_constraint", oid, 0}, Constraint, table, name)
@@ -38,7 +39,7 @@ func (r *reader) readConstraints() error {
 			}
 			o.set(FactConstraintType, kind).set(FactDefinition, definition).set(FactValid, invalid(valid)).set(FactEnabled, enabled).
 				set(FactInherited, inherited).set(FactOptions, options).set(FactTablespace, tablespace).set(FactClustered, clustered).
-				set(FactComment, comment)
+				set(FactComment, comment).set(FactIndexComment, indexComment)
 			return nil
 		})
 }

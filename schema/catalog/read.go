@@ -102,7 +102,7 @@ func (r *reader) settle() error {
 			set_config('DateStyle', 'ISO, YMD', true), set_config('IntervalStyle', 'postgres', true),
 			set_config('TimeZone', 'UTC', true), set_config('extra_float_digits', '1', true),
 			set_config('bytea_output', 'hex', true), set_config('lc_monetary', 'C', true),
-			set_config('standard_conforming_strings', 'on', true))`, pgx.QueryExecModeExec).Scan(&ignored)
+			set_config('standard_conforming_strings', 'on', true), set_config('jit', 'off', true))`, pgx.QueryExecModeExec).Scan(&ignored)
 }
 
 // each runs one query and calls row for every row; row scans by the function it is given.

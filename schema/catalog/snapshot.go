@@ -109,7 +109,9 @@ const (
 	FactSequenceName = "sequence name" // of an identity column, when it is not table_column_seq
 	FactInherited    = "inherited"     // of a column or constraint of an INHERITS child: "true", or "merged" when declared there too
 	FactDependsOn    = "depends on extension"
-	FactNotNullName  = "not null name" // of a domain's NOT NULL
+	FactNotNullName  = "not null name"    // of a domain's NOT NULL
+	FactIndexComment = "index comment"    // of a constraint's index: COMMENT ON INDEX
+	FactSeqComment   = "sequence comment" // of an identity column's sequence
 )
 
 // Prefixes of fact names; the rest of the name is a column or constraint, not quoted.
