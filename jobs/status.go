@@ -1,10 +1,12 @@
 package jobs
 
 import (
+	"context"
 	"maps"
 	"time"
 
 	"github.com/pgtender/pgtender/internal/leader"
+	"github.com/pgtender/pgtender/internal/pg"
 )
 
 // RunRecord is one run, as the ledger has it.
@@ -68,6 +70,16 @@ func (r *Runner) Status() []TaskStatus {
 		out[i] = s
 	}
 	return out
+}
+
+// History returns the status as the ledger has it, for a process that runs nothing. A database without a ledger has none.
+func (r *Runner) History(ctx context.Context) ([]TaskStatus, error) {
+	all, err := r.ledger.histories(ctx, r.tasks)
+	if err != nil && !pg.Is(err, pg.UndefinedTable, pg.InvalidSchemaName) {
+		return nil, err
+	}
+	r.learn(all)
+	return r.Status(), nil
 }
 
 // Leadership tells where this process stands among the daemons of the database.
