@@ -53,13 +53,18 @@ func (r *Runner) begin(held context.Context, d due) {
 		begun: func(id int64) { r.mu.Lock(); active.id = id; r.mu.Unlock() }}
 	go func() {
 		defer cancel(nil)
-		if rep, e := a.run(ctx); !e.void {
-			r.complete(d.task, d.trigger, d.at, rep, e)
-		}
+		rep, e := a.run(ctx)
 		r.mu.Lock()
+		if !r.ended {
+			r.side.Add(1)
+			defer r.side.Done()
+		}
 		delete(r.active, d.task)
 		r.status[d.task].Running = time.Time{}
 		r.mu.Unlock()
+		if !e.void {
+			r.complete(d.task, d.trigger, d.at, rep, e)
+		}
 		select {
 		case r.changed <- struct{}{}:
 		default:

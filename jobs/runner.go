@@ -108,6 +108,7 @@ type Runner struct {
 	side    sync.WaitGroup // what is being written beside runs
 
 	mu     sync.Mutex
+	ended  bool // Run is over, though not every job need be
 	status []TaskStatus
 	active map[int]*activeRun // by task; outlives a term of leadership when a job does not heed its context
 }
@@ -146,11 +147,7 @@ func NewRunner(opt Options, tasks []Task) (*Runner, error) {
 			seen[key] = true
 		}
 		t.Locks = slices.Compact(slices.Sorted(slices.Values(t.Locks)))
-		var schedule cron.Schedule
-		if t.Schedule != nil {
-			schedule = inZone(t.Schedule, opt.Location)
-		}
-		r.schedules, r.atStart = append(r.schedules, schedule), append(r.atStart, t.AtStart)
+		r.schedules, r.atStart = append(r.schedules, inZone(t.Schedule, opt.Location)), append(r.atStart, t.AtStart)
 		r.status = append(r.status, TaskStatus{Job: t.Job, Target: t.Target, Spec: t.Spec, Counts: map[Outcome]int64{}})
 	}
 	return r, nil
@@ -168,6 +165,9 @@ func (r *Runner) Run(ctx context.Context) error {
 	stop()
 	background.Wait()
 	r.endLife()
+	r.mu.Lock()
+	r.ended = true
+	r.mu.Unlock()
 	r.side.Wait()
 	return err
 }

@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"github.com/robfig/cron/v3"
+
+	"github.com/pgtender/pgtender/internal/config"
 )
 
 // inZone gives a cron schedule the meaning people expect where clocks are changed. A time of day that a change
@@ -11,6 +13,9 @@ import (
 // midnight is missing is not lost. Where every hour is meant ("*/5 * * * *"), real time counts: nothing is
 // skipped or repeated. Schedules of other kinds (@every) know no clock and stay as they are.
 func inZone(s cron.Schedule, loc *time.Location) cron.Schedule {
+	if declared, ok := s.(config.Schedule); ok {
+		s = declared.Schedule
+	}
 	spec, ok := s.(*cron.SpecSchedule)
 	if !ok {
 		return s

@@ -8,6 +8,8 @@ import (
 
 	"github.com/robfig/cron/v3"
 	"pgregory.net/rapid"
+
+	"github.com/pgtender/pgtender/internal/config"
 )
 
 func parse(t testing.TB, spec string, loc *time.Location) cron.Schedule {
@@ -63,6 +65,23 @@ func TestSchedulesOverChangesOfTheClocks(t *testing.T) {
 		}
 		if got = got[1:]; len(got) < len(c.want) || got[:len(c.want)] != c.want {
 			t.Errorf("%s in %s: got %s, want %s", c.spec, c.zone, got, c.want)
+		}
+	}
+}
+
+func TestADeclaredScheduleIsReadInItsZone(t *testing.T) {
+	t.Parallel()
+	declared, err := config.ParseSchedule("30 2 * * *", zone(t, "Europe/Berlin"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	from := time.Date(2026, 3, 28, 12, 0, 0, 0, time.UTC)
+	if got, want := inZone(declared, time.UTC).Next(from), time.Date(2026, 3, 29, 1, 0, 0, 0, time.UTC); !got.Equal(want) {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	for _, none := range []cron.Schedule{nil, config.Schedule{}} {
+		if got := inZone(none, time.UTC); got != nil {
+			t.Errorf("no schedule became %v", got)
 		}
 	}
 }
