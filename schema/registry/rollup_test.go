@@ -163,6 +163,45 @@ func TestRecountSeesChangedRows(t *testing.T) {
 	want(t, "recounted", d.counts(1), "2 1 20.000")
 }
 
+func TestRollUpWhenIdsBeginAnew(t *testing.T) {
+	t.Parallel()
+	d := requestLog(t)
+	for range 3 {
+		d.request(1, "success", 10, "2026-05-01 10:00+00")
+	}
+	d.do("CALL public.roll_up_deployments()")
+	d.settle()
+	d.do("TRUNCATE public.inference_requests RESTART IDENTITY")
+	d.request(1, "error", 10, "2026-05-02 10:00+00")
+	for range 2 {
+		d.do("CALL public.roll_up_deployments()")
+		want(t, "deployment 1", d.counts(1), "4 1 10.000")
+		d.settle()
+	}
+	d.request(1, "error", 10, "2026-05-02 10:00+00")
+	d.do("CALL public.roll_up_deployments()")
+	want(t, "deployment 1", d.counts(1), "5 2 10.000")
+}
+
+// What docs/registry.md tells to grant is enough for the jobs.
+func TestJobsNeedFewRights(t *testing.T) {
+	t.Parallel()
+	d := requestLog(t)
+	d.request(1, "error", 10, "2026-05-01 10:00+00")
+	role := connect(t, pgtest.Role(t, d.url,
+		"REVOKE ALL ON ALL ROUTINES IN SCHEMA public FROM PUBLIC",
+		"GRANT USAGE ON SCHEMA public TO {role}",
+		"GRANT EXECUTE ON ALL ROUTINES IN SCHEMA public TO {role}",
+		"GRANT SELECT ON public.inference_requests, public.model_deployments, public.anomaly_rules TO {role}",
+		"GRANT UPDATE (request_count, error_count, avg_response_time) ON public.model_deployments TO {role}",
+		"GRANT SELECT, INSERT, UPDATE ON public.deployment_request_stats, public.deployment_roll_up_state, public.inference_anomalies TO {role}"))
+	role.do("CALL public.roll_up_deployments()")
+	role.do("CALL public.roll_up_deployments(recount => true)")
+	role.do("CALL public.detect_inference_anomalies()")
+	want(t, "deployment 1", d.counts(1), "1 1 10.000")
+	role.refused(pg.InsufficientPrivilege, "UPDATE public.model_deployments SET deployment_status = 'failed'")
+}
+
 // A dump that is restored elsewhere brings a transaction number that means nothing there.
 func TestRollUpAfterRestoreOnAnotherServer(t *testing.T) {
 	t.Parallel()

@@ -161,9 +161,14 @@ BEGIN
     END IF;
 
     -- Noted before the rows are read, so what commits in between is looked at again.
-    SELECT max(r.id) INTO v_seen FROM public.inference_requests AS r;
+    SELECT coalesce(max(r.id), 0) INTO v_seen FROM public.inference_requests AS r;
+    IF v_seen < v_state.counted_id THEN
+        -- The newest requests have gone, or ids have begun anew (TRUNCATE ... RESTART IDENTITY): count all.
+        v_state.counted_id := 0;
+        v_state.pending_xmax := NULL;
+    END IF;
     IF v_settled OR v_state.pending_xmax IS NULL OR v_state.pending_xmax > v_xmax THEN
-        v_state.pending_id := greatest(v_state.counted_id, v_seen);
+        v_state.pending_id := v_seen;
         v_state.pending_xmax := v_xmax;
         v_state.pending_at := now();
     END IF;
