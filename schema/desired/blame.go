@@ -7,7 +7,6 @@ import (
 	"slices"
 
 	"github.com/pgtender/pgtender/internal/config"
-	"github.com/pgtender/pgtender/internal/pg"
 	"github.com/pgtender/pgtender/schema/catalog"
 )
 
@@ -21,14 +20,12 @@ func (r *run) blame(ctx context.Context, offences map[string]string, wrong *prob
 	if err := r.l.scratch.reset(ctx, r.o.TargetURL); err != nil {
 		return err
 	}
-	r.l = &loader{scratch: r.l.scratch, path: r.l.path, managed: r.l.managed, invented: invented}
+	r.l = &loader{scratch: r.l.scratch, path: r.l.path}
 	if err := r.l.start(ctx); err != nil {
 		return err
 	}
-	for _, name := range invented {
-		if _, err := r.l.scratch.tx.Exec(ctx, "CREATE SCHEMA "+pg.Ident(name)); err != nil {
-			return fmt.Errorf("create the schema %q: %w", name, err)
-		}
+	if err := r.l.invent(ctx, invented...); err != nil {
+		return err
 	}
 	left := maps.Clone(offences)
 	for len(stmts) > 0 && len(left) > 0 {

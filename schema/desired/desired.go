@@ -76,7 +76,7 @@ func Load(ctx context.Context, o Options) (*Result, error) {
 		return nil, err
 	}
 	defer s.close(ctx)
-	r := &run{o: o, l: &loader{scratch: s, path: searchPath(o.Schemas), managed: o.Schemas}}
+	r := &run{o: o, l: &loader{scratch: s, path: searchPath(o.Schemas)}}
 	snap, err := r.load(ctx, stmts)
 	if err != nil {
 		return nil, err
@@ -108,6 +108,8 @@ func parse(files []*file, wrong *problems) ([]*statement, []virtualColumn) {
 			stmts = append(stmts, f.statements(wrong)...)
 		}
 	}
+	// What unqualified names and types depend on comes first.
+	slices.SortStableFunc(stmts, func(a, b *statement) int { return a.rank() - b.rank() })
 	return stmts, virtuals
 }
 
@@ -130,6 +132,9 @@ type run struct {
 
 func (r *run) load(ctx context.Context, stmts []*statement) (*catalog.Snapshot, error) {
 	if err := r.l.start(ctx); err != nil {
+		return nil, err
+	}
+	if err := r.l.invent(ctx, r.given(stmts)...); err != nil {
 		return nil, err
 	}
 	failed, err := r.l.load(ctx, stmts)
@@ -169,6 +174,13 @@ func (r *run) load(ctx context.Context, stmts []*statement) (*catalog.Snapshot, 
 	return snap, wrong.err()
 }
 
+// given are the managed schemas that no source creates: naming them in atlas.hcl declares them.
+func (r *run) given(stmts []*statement) []string {
+	return slices.DeleteFunc(slices.Clone(r.o.Schemas), func(name string) bool {
+		return name == "public" || slices.ContainsFunc(stmts, func(s *statement) bool { return s.schema == name })
+	})
+}
+
 func asError(failed []failure) error {
 	var wrong problems
 	for _, f := range failed {
@@ -189,29 +201,17 @@ func (r *run) schemas(ctx context.Context) ([]string, error) {
 	return pgx.CollectRows(rows, pgx.RowTo[string])
 }
 
-// setScope decides what is managed, and makes the given schemas that no source creates: atlas.hcl declares them.
+// setScope decides what is managed.
 func (r *run) setScope(ctx context.Context) error {
-	all, err := r.schemas(ctx)
-	if err != nil {
-		return err
-	}
-	r.scope = catalog.Scope{Exclude: r.o.Exclude}
+	r.scope = catalog.Scope{Exclude: r.o.Exclude, Schemas: slices.Sorted(slices.Values(r.o.Schemas))}
 	if r.o.Schemas == nil {
-		for _, name := range all {
-			if name != catalog.OwnSchema && !slices.Contains(r.l.invented, name) {
-				r.scope.Schemas = append(r.scope.Schemas, name)
-			}
+		all, err := r.schemas(ctx)
+		if err != nil {
+			return err
 		}
-	} else {
-		r.scope.Schemas = slices.Sorted(slices.Values(r.o.Schemas))
-		for _, name := range r.o.Schemas {
-			if slices.Contains(all, name) {
-				continue
-			}
-			if _, err := r.l.scratch.tx.Exec(ctx, "CREATE SCHEMA "+pg.Ident(name)); err != nil {
-				return fmt.Errorf("create the managed schema %q: %w", name, err)
-			}
-		}
+		r.scope.Schemas = slices.DeleteFunc(all, func(name string) bool {
+			return name == catalog.OwnSchema || slices.Contains(r.l.invented, name)
+		})
 	}
 	for _, p := range r.o.Partitions {
 		r.scope.Policies = append(r.scope.Policies, catalog.TableKey(p.Table.Schema, p.Table.Name))

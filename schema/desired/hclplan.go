@@ -39,6 +39,14 @@ func hclStatements(files []*file, wrong *problems) ([]*statement, []virtualColum
 		}
 		return nil, nil
 	}
+	for _, s := range realm.Schemas {
+		for _, t := range s.Tables {
+			honest(t, walk.places[[2]string{s.Name, t.Name}], wrong)
+		}
+	}
+	if len(*wrong) > before {
+		return nil, nil
+	}
 	out, err := planRealm(realm, walk)
 	if err != nil {
 		wrong.add(config.Pos{File: files[0].name, Line: 1, Column: 1}, "Atlas cannot plan the HCL files' tables: %v", err)
@@ -70,12 +78,7 @@ func planRealm(realm *schema.Realm, walk *hclWalk) ([]*statement, error) {
 		}
 		out = append(out, objects...)
 		for _, t := range s.Tables {
-			if err := honest(t); err != nil {
-				return nil, err
-			}
-			if places[t] = walk.places[[2]string{s.Name, t.Name}]; places[t] == nil {
-				return nil, fmt.Errorf("table %q: its schema must be written as schema.%s", t.Name, s.Name)
-			}
+			places[t] = walk.places[[2]string{s.Name, t.Name}]
 			if pk := t.PrimaryKey; pk != nil && pk.Name != "" { // Atlas plans it without its name
 				renames[t] = fmt.Sprintf("ALTER TABLE %s RENAME CONSTRAINT %s TO %s", pg.Ident(s.Name, t.Name),
 					pg.Ident(catalog.DefaultName(t.Name, "", "pkey")), pg.Ident(pk.Name))
@@ -133,13 +136,16 @@ func schemaStatements(s *schema.Schema, walk *hclWalk) ([]*statement, error) {
 }
 
 // honest refuses what Atlas would plan differently from what was declared.
-func honest(t *schema.Table) error {
+func honest(t *schema.Table, at *place, wrong *problems) {
+	if at == nil {
+		wrong.add(config.Pos{}, "table %q: its schema must be written as schema.%s", t.Name, t.Schema.Name)
+		return
+	}
 	for _, c := range t.Columns {
 		if _, serial := c.Type.Type.(*postgres.SerialType); serial && c.Default != nil {
-			return fmt.Errorf("table %q: column %q is serial and has a default, which Atlas would pass over", t.Name, c.Name)
+			wrong.add(at.part(c.Name), "column %q of table %q is serial and has a default, which Atlas would pass over: remove it", c.Name, t.Name)
 		}
 	}
-	return nil
 }
 
 // escape prepares names for Atlas, which puts quotes around them without looking inside.
@@ -214,7 +220,7 @@ func tableOf(c *migrate.Change) (t *schema.Table, creates bool) {
 // virtual puts VIRTUAL in the place of STORED behind each marker.
 func virtual(sql string) (string, error) {
 	marked := regexp.MustCompile(`\n?/\*pgtender:virtual:\d+\*/(\)+) STORED`)
-	sql = marked.ReplaceAllString(sql, "$1 VIRTUAL")
+	sql = marked.ReplaceAllString(sql, "\n$1 VIRTUAL") // the line's end: the expression may end in a comment
 	if strings.Contains(sql, "/*pgtender:virtual:") {
 		return "", fmt.Errorf("a virtual column was not found again in what Atlas planned: %s", sql)
 	}

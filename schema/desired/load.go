@@ -26,11 +26,10 @@ const (
 type loader struct {
 	scratch  *scratch
 	path     string   // search_path of sources that set none
-	managed  []string // schemas that may be made for statements that need them; nil: none were given
 	done     []*statement
 	fresh    int      // statements since the last commit
 	applied  []string // settings in force
-	invented []string // schemas made for what needs them
+	invented []string // schemas made beside those that the sources create
 }
 
 // failure is a statement that the server refused.
@@ -209,8 +208,7 @@ func (l *loader) commit(ctx context.Context, after int) error {
 	return l.start(ctx)
 }
 
-// inventSchema makes a schema that a statement misses and that no source creates: a managed one, which atlas.hcl declares by
-// naming it, or the one that an extension shall live in.
+// inventSchema makes the schema that an extension shall live in, if no source creates it.
 func (l *loader) inventSchema(ctx context.Context, soft []failure) (bool, error) {
 	for _, f := range soft {
 		var pgErr *pgconn.PgError
@@ -218,16 +216,21 @@ func (l *loader) inventSchema(ctx context.Context, soft []failure) (bool, error)
 			continue
 		}
 		missing := quotedIn(pgErr.Message)
-		if missing == "" || f.stmt.extension == "" && !slices.Contains(l.managed, missing) {
-			continue
+		if missing != "" && f.stmt.extension != "" {
+			return true, l.invent(ctx, missing)
 		}
-		if _, err := l.scratch.tx.Exec(ctx, "CREATE SCHEMA "+pg.Ident(missing)); err != nil {
-			return false, fmt.Errorf("create the schema %q for %s: %w", missing, f.stmt.pos, err)
-		}
-		l.invented = append(l.invented, missing)
-		return true, nil
 	}
 	return false, nil
+}
+
+func (l *loader) invent(ctx context.Context, schemas ...string) error {
+	for _, name := range schemas {
+		if _, err := l.scratch.tx.Exec(ctx, "CREATE SCHEMA "+pg.Ident(name)); err != nil {
+			return fmt.Errorf("create the schema %q: %w", name, err)
+		}
+		l.invented = append(l.invented, name)
+	}
+	return nil
 }
 
 // quotedIn is what stands in double quotes in the server's message.
@@ -251,14 +254,10 @@ func (f failure) problem() Problem {
 		part = pgErr.ColumnName
 	}
 	p := Problem{Pos: f.stmt.locate(int(pgErr.Position), part), Text: pgErr.Message, Excerpt: f.stmt.excerpt(), Code: pgErr.Code}
-	if pgErr.Detail != "" {
-		p.Text += "; " + pgErr.Detail
-	}
-	if pgErr.Hint != "" {
-		p.Text += "; " + pgErr.Hint
-	}
-	if advice := adviceFor(pgErr); advice != "" {
-		p.Text += "; " + advice
+	for _, more := range []string{pgErr.Detail, pgErr.Hint, adviceFor(pgErr)} {
+		if more != "" {
+			p.Text += "; " + strings.TrimSuffix(more, ".")
+		}
 	}
 	p.Text += " (SQLSTATE " + pgErr.Code + ")"
 	return p

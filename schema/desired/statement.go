@@ -23,6 +23,17 @@ type statement struct {
 	schema    string // CREATE SCHEMA of this name
 }
 
+// rank is 0 for schemas, 1 for extensions, 2 for all else.
+func (s *statement) rank() int {
+	switch {
+	case s.schema != "":
+		return 0
+	case s.extension != "":
+		return 1
+	}
+	return 2
+}
+
 // excerpt is the beginning of the statement for a message.
 func (s *statement) excerpt() string {
 	one := strings.Join(strings.Fields(s.sql), " ")
