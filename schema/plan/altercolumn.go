@@ -93,7 +93,7 @@ func (b *builder) changeType(k catalog.Key, live, want *catalog.Object) {
 	}
 	b.cover(k, catalog.FactType, catalog.FactCollation)
 	effect := b.judge(live, want)
-	c := &columnChange{key: k, draft: b.draft(), role: alters, disrupts: true, rewrites: effect.rewrites,
+	c := &columnChange{key: k, draft: b.draft(), role: alters, disrupts: true, rewrites: effect.rewrites, joins: b.computes(k),
 		reason: b.describeAll(k, catalog.FactType, catalog.FactCollation)}
 	if effect.loss != "" {
 		c.hazards = append(c.hazards, Hazard{DataLoss, effect.loss})
@@ -122,6 +122,17 @@ func (b *builder) changeType(k catalog.Key, live, want *catalog.Object) {
 		b.cover(k, catalog.FactDefault)
 	}
 	b.change(c)
+}
+
+// computes reports whether a generated column is made anew because this one changes its type. Both changes then
+// stand in one statement, in which the server does what has to be done in the right order.
+func (b *builder) computes(k catalog.Key) bool {
+	for _, d := range b.dependents[k] {
+		if d.Kind == catalog.Column && d.Table == k.Table && b.fates[d] == recreate && b.because[d] == k {
+			return true
+		}
+	}
+	return false
 }
 
 // suspendDefault takes a default away while the function that it calls is made anew.
@@ -156,7 +167,7 @@ func dropsExpression(live, want *catalog.Object) bool {
 }
 
 func (b *builder) dropExpression(k catalog.Key, reason string) *step {
-	col := &schema.Column{Name: atlasName(k.Name), Type: &schema.ColumnType{Type: &postgres.UserDefinedType{}}}
+	col := bareColumn(k)
 	b.cover(k, catalog.FactGenerated, catalog.FactExpression)
 	return b.change(&columnChange{key: k, draft: b.draft(), role: alters, reason: reason,
 		hazards: []Hazard{{BreaksCode, "the column is not computed any more: inserts must give a value"}},
@@ -168,7 +179,7 @@ func (b *builder) alterIdentity(k catalog.Key, live, want *catalog.Object) {
 	column := "ALTER TABLE " + table(k) + " ALTER COLUMN " + pg.Ident(k.Name) + " "
 	lock := on(accessExclusive, tableWords(k))
 	was, is := live.Fact(catalog.FactIdentity), want.Fact(catalog.FactIdentity)
-	reason := b.describeAll(k, catalog.FactIdentity, catalog.FactSequence)
+	reason := b.describeAll(k, catalog.FactIdentity)
 	switch {
 	case was == "" && is != "":
 		options := sequenceClauses(want.Fact(catalog.FactSequence), sequenceType(want.Fact(catalog.FactSequence)))
@@ -179,13 +190,17 @@ func (b *builder) alterIdentity(k catalog.Key, live, want *catalog.Object) {
 			options = " (" + options + ")"
 		}
 		added := b.add(alters, k, Statement{SQL: column + "ADD GENERATED " + strings.ToUpper(is) + " AS IDENTITY" + options, Reason: reason, Lock: lock})
-		added.takesName = true
+		added.claims = true
 		b.needNotNull(k, added)
-		b.carryPosition(k, want, added)
+		sequence := orDefault(want.Fact(catalog.FactSequenceName), pg.Ident(k.Schema)+"."+pg.Ident(catalog.DefaultName(k.Table, k.Name, "seq")))
+		b.carryPosition(k, k, sequence, want.Fact(catalog.FactSequence), added).claims = true
 		b.cover(k, catalog.FactIdentity, catalog.FactSequence, catalog.FactSequenceName)
 	case was != "" && is == "":
-		b.add(alters, k, Statement{SQL: column + "DROP IDENTITY", Reason: reason, Lock: lock,
-			Hazards: []Hazard{{DataLoss, "the position of its sequence is gone"}, {BreaksCode, "inserts that do not name the column get no value any more"}}})
+		s := Statement{SQL: column + "DROP IDENTITY", Reason: reason, Lock: lock}
+		if !b.becomesSerial(want) {
+			s.Hazards = []Hazard{{DataLoss, "the position of its sequence is gone"}, {BreaksCode, "inserts that do not name the column get no value any more"}}
+		}
+		b.add(alters, k, s).frees = true
 		b.cover(k, catalog.FactIdentity, catalog.FactSequence, catalog.FactSequenceName)
 	case is != "":
 		b.alterIdentityOptions(k, live, want, column, lock)
@@ -244,17 +259,31 @@ func (b *builder) needNotNull(k catalog.Key, s *step) {
 	}
 }
 
-// carryPosition lets a new identity go on behind the largest value that is there.
-func (b *builder) carryPosition(k catalog.Key, want *catalog.Object, added *step) {
-	sequence := orDefault(want.Fact(catalog.FactSequenceName), pg.Ident(k.Schema)+"."+pg.Ident(catalog.DefaultName(k.Table, k.Name, "seq")))
+// carryPosition lets a column's new sequence go on behind the largest value that is there.
+func (b *builder) carryPosition(object, column catalog.Key, sequence, options string, made *step) *step {
 	edge := "max"
-	if strings.HasPrefix(sequenceValues(want.Fact(catalog.FactSequence))[2], "-") {
+	if strings.HasPrefix(sequenceValues(options)[2], "-") {
 		edge = "min"
 	}
-	s := b.add(alters, k, Statement{
-		SQL: "SELECT setval(" + strings.TrimSpace(pg.Literal(sequence)) + "::regclass, " + edge + "(" + pg.Ident(k.Name) + ")) FROM " + table(k) +
-			" HAVING " + edge + "(" + pg.Ident(k.Name) + ") IS NOT NULL",
-		Reason: "the identity goes on behind the values that are there", Lock: on("ACCESS SHARE", tableWords(k))})
-	s.needs(added)
-	tie(added, s)
+	edge += "(" + pg.Ident(column.Name) + ")"
+	s := b.add(alters, object, Statement{
+		SQL:    "SELECT setval(" + strings.TrimSpace(pg.Literal(sequence)) + "::regclass, " + edge + ") FROM " + table(column) + " HAVING " + edge + " IS NOT NULL",
+		Reason: "the sequence goes on behind the values that are there", Lock: on("ACCESS SHARE", tableWords(column))})
+	s.needs(made)
+	tie(made, s)
+	return s
+}
+
+// becomesSerial reports whether a column that is an identity gets a sequence of its own by its default.
+func (b *builder) becomesSerial(want *catalog.Object) bool {
+	live := b.liveObject(want.Key)
+	if live == nil || live.Fact(catalog.FactIdentity) == "" || want.Fact(catalog.FactIdentity) != "" {
+		return false
+	}
+	for _, n := range want.Needs {
+		if n.Kind == catalog.Sequence && b.fates[n] == create && columnKey(b.wantObject(n).Fact(catalog.FactOwnedBy)) == want.Key {
+			return true
+		}
+	}
+	return false
 }

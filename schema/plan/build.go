@@ -105,6 +105,9 @@ func (b *builder) createExtras(k catalog.Key, want *catalog.Object) {
 			s.needs(b.actions(k).make...)
 			s.final = true
 			b.afterColumn(s, owner)
+			if column := b.wantObject(columnKey(owner)); column != nil && b.becomesSerial(column) {
+				b.carryPosition(k, column.Key, name(k), want.Fact(catalog.FactSequence), b.actions(k).make[0]).final = true
+			}
 		}
 		return
 	case catalog.Domain:

@@ -13,88 +13,161 @@ import (
 
 	"github.com/pgtender/pgtender/internal/pg"
 	"github.com/pgtender/pgtender/internal/pgtest"
+	"github.com/pgtender/pgtender/schema/apply"
 	"github.com/pgtender/pgtender/schema/catalog"
+	"github.com/pgtender/pgtender/schema/desired"
 	"github.com/pgtender/pgtender/schema/plan"
 )
 
 var update = flag.Bool("update", false, "write the golden plans")
 
+// TestCases runs the folders in testdata/cases. Each holds
+//
+//	old.sql      the database before; a partitioned table in it counts as one under a policy
+//	new.sql      what is declared, or new.hcl
+//	data.sql     optional: rows put into the old database
+//	check.sql    optional: a query whose one value must be true when the plan has run
+//	plan.golden  the plan, without sizes of tables that hold rows; go test -update writes it
+//	oneway       optional: says why the way back from new to old is not tried
+//
+// It asserts that the plan leads to the catalog of a database loaded straight from new, that a second plan is empty,
+// and that the way back works.
 func TestCases(t *testing.T) {
-	dirs, err := filepath.Glob("testdata/cases/*")
-	if err != nil || len(dirs) == 0 {
-		t.Fatalf("no cases: %v", err)
-	}
-	for _, dir := range dirs {
+	t.Parallel()
+	for _, dir := range caseDirs(t) {
 		t.Run(filepath.Base(dir), func(t *testing.T) {
 			t.Parallel()
-			runCase(t, dir)
+			c := openCase(t, dir)
+			p := c.plan(t, c.live, c.declared)
+			c.golden(t, p)
+			c.apply(t, p, c.declared)
+			c.check(t)
+			if _, err := os.Stat(filepath.Join(dir, "oneway")); err == nil {
+				return
+			}
+			back := c.plan(t, read(t, c.db, c.scope), c.live)
+			c.apply(t, back, c.live)
 		})
 	}
 }
 
-func runCase(t *testing.T, dir string) {
-	ctx := t.Context()
-	scope := catalog.Scope{Schemas: []string{"public", "app", "old"}}
-	oldDB, newDB := connect(t), connect(t)
-	load(t, oldDB, filepath.Join(dir, "old.sql"))
-	load(t, newDB, filepath.Join(dir, "new.sql"))
-	live, declared := read(t, oldDB, scope), read(t, newDB, scope)
+func caseDirs(t *testing.T) []string {
+	dirs, err := filepath.Glob("testdata/cases/*")
+	if err != nil || len(dirs) == 0 {
+		t.Fatalf("no cases: %v", err)
+	}
+	return dirs
+}
+
+type testCase struct {
+	dir, url       string
+	db             *pgx.Conn
+	scope          catalog.Scope
+	live, declared *catalog.Snapshot
+}
+
+func openCase(t *testing.T, dir string) *testCase {
+	c := &testCase{dir: dir, url: pgtest.Database(t)}
+	c.db = connect(t, c.url)
+	load(t, c.db, filepath.Join(dir, "old.sql"))
+	if _, err := os.Stat(filepath.Join(dir, "data.sql")); err == nil {
+		load(t, c.db, filepath.Join(dir, "data.sql"))
+	}
+	c.scope = catalog.Scope{Schemas: []string{"public", "app", "old"}, Policies: partitioned(t, c.db)}
+	c.live = read(t, c.db, c.scope)
+	if hcl := filepath.Join(dir, "new.hcl"); exists(hcl) {
+		result, err := desired.Load(t.Context(), desired.Options{TargetURL: c.url, Sources: []desired.Source{{Path: hcl, Raw: hcl}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.declared = result.Snapshot
+		return c
+	}
+	straight := connect(t, pgtest.Database(t))
+	load(t, straight, filepath.Join(dir, "new.sql"))
+	c.declared = read(t, straight, c.scope)
+	return c
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+func (c *testCase) plan(t *testing.T, live, declared *catalog.Snapshot) *plan.Plan {
+	t.Helper()
 	p, err := plan.Make(live, declared, plan.Options{Database: "case"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	var text strings.Builder
-	if err := p.Text(&text); err != nil {
-		t.Fatal(err)
-	}
-	golden := filepath.Join(dir, "plan.golden")
+	return p
+}
+
+func (c *testCase) golden(t *testing.T, p *plan.Plan) {
+	t.Helper()
+	text := text(t, p)
+	golden := filepath.Join(c.dir, "plan.golden")
 	if *update {
-		if err := os.WriteFile(golden, []byte(text.String()), 0o644); err != nil {
+		if err := os.WriteFile(golden, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
-	}
-	for i := 0; i < len(p.Statements); {
-		j := i
-		for j < len(p.Statements) && p.Statements[j].Tx == p.Statements[i].Tx && p.Statements[i].Tx != 0 {
-			j++
-		}
-		j = max(j, i+1)
-		if p.Statements[i].Tx == 0 {
-			if _, err := oldDB.Exec(ctx, p.Statements[i].SQL); err != nil {
-				t.Fatalf("%v\n%s\n%s", err, p.Statements[i].SQL, text.String())
-			}
-		} else if err := pgx.BeginFunc(ctx, oldDB, func(tx pgx.Tx) error {
-			if _, err := tx.Exec(ctx, "SET LOCAL check_function_bodies = off"); err != nil {
-				return err
-			}
-			for _, s := range p.Statements[i:j] {
-				if _, err := tx.Exec(ctx, s.SQL); err != nil {
-					t.Errorf("%v\n%s", err, s.SQL)
-					return err
-				}
-			}
-			return nil
-		}); err != nil {
-			t.Fatalf("%v\n%s", err, text.String())
-		}
-		i = j
-	}
-	after := read(t, oldDB, scope)
-	if d := catalog.Diff(after, declared); len(d) > 0 {
-		t.Fatalf("still differs: %v\n%s", d, text.String())
 	}
 	want, err := os.ReadFile(golden)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d := cmp.Diff(string(want), text.String()); d != "" {
+	if d := cmp.Diff(string(want), text); d != "" {
 		t.Errorf("plan (-golden +made):\n%s", d)
 	}
 }
 
-func connect(t *testing.T) *pgx.Conn {
+func text(t *testing.T, p *plan.Plan) string {
 	t.Helper()
-	conn, err := pg.Dedicated(t.Context(), pgtest.Database(t), "")
+	var out strings.Builder
+	if err := p.Text(&out); err != nil {
+		t.Fatal(err)
+	}
+	return out.String()
+}
+
+// apply runs the plan with all hazards and holds the result against the declared catalog.
+func (c *testCase) apply(t *testing.T, p *plan.Plan, declared *catalog.Snapshot) {
+	t.Helper()
+	_, err := apply.Run(t.Context(), apply.Options{URL: c.url, Plan: p, Declared: declared, Scope: c.scope, AllowHazards: plan.HazardNames()})
+	if err != nil {
+		t.Fatalf("%v\n%s", err, text(t, p))
+	}
+	after := read(t, c.db, c.scope)
+	if d := catalog.Diff(after, declared); len(d) > 0 {
+		t.Fatalf("still differs: %v\n%s", d, text(t, p))
+	}
+	if again := c.plan(t, after, declared); !again.Empty() {
+		t.Errorf("the second plan is not empty:\n%s", text(t, again))
+	}
+}
+
+func (c *testCase) check(t *testing.T) {
+	t.Helper()
+	file := filepath.Join(c.dir, "check.sql")
+	if !exists(file) {
+		return
+	}
+	query, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ok bool
+	if err := c.db.QueryRow(t.Context(), strings.TrimRight(string(query), "; \n"), pgx.QueryExecModeExec).Scan(&ok); err != nil {
+		t.Fatalf("%s: %v", file, err)
+	}
+	if !ok {
+		t.Errorf("%s: not true:\n%s", file, query)
+	}
+}
+
+func connect(t *testing.T, url string) *pgx.Conn {
+	t.Helper()
+	conn, err := pg.Dedicated(t.Context(), url, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,6 +187,23 @@ func load(t *testing.T, conn *pgx.Conn, file string) {
 	if _, err := conn.Exec(t.Context(), "SET search_path = ''"); err != nil {
 		t.Fatal(err)
 	}
+}
+
+func partitioned(t *testing.T, conn *pgx.Conn) []catalog.Key {
+	t.Helper()
+	rows, err := conn.Query(t.Context(), "SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 'p' AND NOT c.relispartition")
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (catalog.Key, error) {
+		var schema, name string
+		err := row.Scan(&schema, &name)
+		return catalog.TableKey(schema, name), err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return keys
 }
 
 func read(t *testing.T, conn *pgx.Conn, scope catalog.Scope) *catalog.Snapshot {

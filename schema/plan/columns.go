@@ -30,12 +30,13 @@ type columnChange struct {
 	// disrupts marks a change of type: dependents must be out of the way.
 	disrupts bool
 	rewrites bool
+	joins    bool        // goes into the table's one statement, though it rewrites nothing
 	then     func(*step) // called once the step is filed
 }
 
 // change files a column change as a step, or with the others that rewrite the table.
 func (b *builder) change(c *columnChange) *step {
-	if c.rewrites {
+	if c.rewrites || c.joins {
 		owner := c.key.Owner()
 		b.rewrites[owner] = append(b.rewrites[owner], c)
 		return nil
@@ -134,7 +135,7 @@ func (b *builder) addColumn(k catalog.Key, want *catalog.Object) {
 	}
 	c := &columnChange{key: k, draft: b.draft(), reason: b.why(k), role: makes}
 	con := b.notNulls(b.want, k.Owner())[k.Name]
-	if con != nil && b.fates[con.Key] == keep {
+	if con != nil && !b.withColumn(con) {
 		con = nil
 	}
 	notNull := b.inlineNotNull(want, con)
@@ -144,6 +145,11 @@ func (b *builder) addColumn(k catalog.Key, want *catalog.Object) {
 	target := want
 	if b.fates[k] == recreate {
 		target = b.remake(c, want)
+		c.joins = b.retyped(b.because[k])
+		if because := b.because[k]; because != (catalog.Key{}) && because.Kind != catalog.Column { // it stands in the way of that
+			b.change(&columnChange{key: k, draft: b.draft(), role: drops, reason: c.reason, hazards: c.hazards, changes: c.changes})
+			c.changes, c.hazards = nil, nil
+		}
 	} else if notNull != "" && !b.fills(want) {
 		c.hazards = append(c.hazards, Hazard{BreaksCode, "fails if " + tableWords(k) + " has rows, since they would have no value (" +
 			size(b.liveObject(k.Owner())) + "); inserts that do not name the column fail afterwards"})
@@ -171,7 +177,7 @@ func (b *builder) addColumn(k catalog.Key, want *catalog.Object) {
 // remake turns the addition of a column into its exchange, and returns the column to add.
 func (b *builder) remake(c *columnChange, want *catalog.Object) *catalog.Object {
 	live := b.liveObject(c.key)
-	c.changes = append(c.changes, &schema.DropColumn{C: &schema.Column{Name: atlasName(c.key.Name)}})
+	c.changes = append(c.changes, &schema.DropColumn{C: bareColumn(c.key)})
 	was, is := live.Fact(catalog.FactGenerated), want.Fact(catalog.FactGenerated)
 	switch {
 	case was == "":
@@ -192,6 +198,16 @@ func (b *builder) remake(c *columnChange, want *catalog.Object) *catalog.Object 
 			": SELECT * and INSERT without a column list see another order"})
 	}
 	return want
+}
+
+// withColumn reports whether a NOT NULL constraint is added together with its column.
+func (b *builder) withColumn(con *catalog.Object) bool {
+	column, _, ok := notNullColumn(con.Fact(catalog.FactDefinition))
+	if !ok || con.Fact(catalog.FactConstraintType) != "n" || con.Fact(catalog.FactValid) != "" || con.Fact(catalog.FactInherited) == inheritedOnly {
+		return false
+	}
+	made := func(k catalog.Key) bool { return b.fates[k] == create || b.fates[k] == recreate }
+	return made(con.Key) && made(catalog.Key{Kind: catalog.Column, Schema: con.Key.Schema, Table: con.Key.Table, Name: column})
 }
 
 // isLast reports whether no column of the live table stands behind this one.
@@ -247,7 +263,7 @@ func (b *builder) dropColumn(k catalog.Key, live *catalog.Object) {
 		hazards = hazards[1:] // computed from the others
 	}
 	b.change(&columnChange{key: k, draft: b.draft(), role: drops, reason: b.why(k), hazards: hazards,
-		changes: []schema.Change{&schema.DropColumn{C: &schema.Column{Name: atlasName(k.Name)}}}})
+		changes: []schema.Change{&schema.DropColumn{C: bareColumn(k)}}})
 }
 
 // setDefault sets or drops a column's default; live is nil where none is there.
@@ -256,8 +272,13 @@ func (b *builder) setDefault(k catalog.Key, live, want *catalog.Object, reason s
 	return b.change(c)
 }
 
+// bareColumn is a column of which only the name matters. Atlas wants a type all the same.
+func bareColumn(k catalog.Key) *schema.Column {
+	return &schema.Column{Name: atlasName(k.Name), Type: &schema.ColumnType{Type: &postgres.UserDefinedType{T: "text"}, Null: true}}
+}
+
 func defaultChange(k catalog.Key, expr string) *schema.ModifyColumn {
-	col := &schema.Column{Name: atlasName(k.Name), Type: &schema.ColumnType{Type: &postgres.UserDefinedType{}}}
+	col := bareColumn(k)
 	if expr != "" {
 		col.Default = &schema.RawExpr{X: expr}
 	}

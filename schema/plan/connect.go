@@ -29,6 +29,9 @@ func (b *builder) connect() {
 			n.step.needs(waited(a.alter)...)
 		}
 	}
+	for _, n := range b.afterGone {
+		n.step.needs(b.goneSteps(n.on)...)
+	}
 	for _, n := range b.lateBefore {
 		for _, s := range b.goneSteps(n.on) {
 			s.needs(n.step)
@@ -52,7 +55,10 @@ func (b *builder) connectMaking(k catalog.Key, a *actions) {
 			continue
 		}
 		for _, s := range slices.Concat(a.make, a.alter) {
-			if n == k.Owner() || b.isOwner(n, k) {
+			if s.frees {
+				continue
+			}
+			if n == k.Owner() || b.isOwner(n, k) || s.Object != k && n.Owner() == k.Owner() {
 				s.needs(other.make...) // not its comments and options
 				continue
 			}
@@ -67,7 +73,7 @@ func (b *builder) connectMaking(k catalog.Key, a *actions) {
 
 // waited are the steps that others wait for.
 func waited(steps []*step) []*step {
-	return slices.DeleteFunc(slices.Clone(steps), func(s *step) bool { return s.final })
+	return slices.DeleteFunc(slices.Clone(steps), func(s *step) bool { return s.final || s.claims })
 }
 
 // isOwner reports whether n is the view that k is part of.
@@ -105,16 +111,24 @@ func (b *builder) connectGone(k catalog.Key) {
 	gone := b.goneSteps(k)
 	for _, d := range b.dependents[k] {
 		want := b.wantObject(d)
+		a := b.at[d]
 		for _, s := range gone {
-			if b.goes(d) {
+			switch {
+			case b.unset[d] != nil && k.Kind != catalog.Column:
+				s.needs(b.unset[d])
+			case b.goes(d):
 				s.needs(b.goneSteps(d)...)
-			} else if a := b.at[d]; a != nil && (want == nil || !slices.Contains(want.Needs, k)) {
-				s.needs(a.alter...)
+			case a != nil && (want == nil || !slices.Contains(want.Needs, k)):
+				s.needs(slices.DeleteFunc(slices.Clone(a.alter), func(s *step) bool { return s.claims })...)
 				s.needs(a.make...)
 			}
 		}
+		if b.fates[d] == recreate && a != nil && !b.online[d] {
+			for _, s := range a.make { // or it would hang on to what is about to go
+				s.needs(gone...)
+			}
+		}
 	}
-	// A table's parts that vanish with it need no order of their own; a view's parts neither.
 }
 
 // freeFirst: a change of type follows the going of whatever depends on the column.
@@ -156,7 +170,7 @@ func (b *builder) connectNames() {
 	held := map[string][]catalog.Key{}
 	for i := range b.live.Objects {
 		o := &b.live.Objects[i]
-		if !b.goes(o.Key) && b.renamedTo[o.Key] == (catalog.Key{}) {
+		if !b.goes(o.Key) && b.renamedTo[o.Key] == (catalog.Key{}) && b.freeing(o.Key) == nil {
 			continue
 		}
 		for _, n := range nameSpaces(o) {
@@ -174,7 +188,7 @@ func (b *builder) connectNames() {
 				if old == o.Key {
 					continue
 				}
-				freed := b.goneSteps(old)
+				freed := append(slices.Clone(b.goneSteps(old)), b.freeing(old)...)
 				if to, ok := b.renamedTo[old]; ok {
 					freed = b.at[to].make
 				}
@@ -186,6 +200,19 @@ func (b *builder) connectNames() {
 	}
 }
 
+// freeing are the alterations of an object that give a name up: DROP IDENTITY drops a sequence.
+func (b *builder) freeing(k catalog.Key) []*step {
+	var out []*step
+	if a := b.at[k]; a != nil {
+		for _, s := range a.alter {
+			if s.frees {
+				out = append(out, s)
+			}
+		}
+	}
+	return out
+}
+
 // identitySteps are the alterations of a column that may make a sequence.
 func identitySteps(o *catalog.Object, a *actions) []*step {
 	if o.Key.Kind != catalog.Column || o.Fact(catalog.FactIdentity) == "" {
@@ -193,7 +220,7 @@ func identitySteps(o *catalog.Object, a *actions) []*step {
 	}
 	var out []*step
 	for _, s := range a.alter {
-		if s.takesName {
+		if s.claims {
 			out = append(out, s)
 		}
 	}

@@ -89,10 +89,10 @@ func enforcementClauses(was, is string) []string {
 
 // addConstraint adds a constraint to a table that is there, or that was just created without it.
 func (b *builder) addConstraint(k catalog.Key, want *catalog.Object) {
-	if b.covered[cover{key: k}] {
-		return // came with its column
-	}
 	b.cover(k)
+	if b.withColumn(want) {
+		return // comes with its column
+	}
 	if want.Fact(catalog.FactInherited) == inheritedOnly {
 		return // comes with the parent's
 	}
@@ -181,7 +181,15 @@ func (b *builder) dropConstraint(k catalog.Key, live *catalog.Object) {
 			false: "rows that it refuses today are let in",
 		}[strings.Contains("pux", kind)]}}
 	}
-	b.add(drops, k, s)
+	out := b.add(drops, k, s)
+	if kind != "n" {
+		return
+	}
+	for _, other := range partsOf(b.live, k.Owner(), catalog.Constraint) { // a primary key holds on to its columns' NOT NULL
+		if other.Fact(catalog.FactConstraintType) == "p" && b.goes(other.Key) {
+			b.afterGone = append(b.afterGone, lateNeed{out, other.Key})
+		}
+	}
 }
 
 // key is a primary key or unique constraint taken apart.

@@ -66,6 +66,61 @@ func (b *builder) circles() map[catalog.Key]int {
 	return components(needs)
 }
 
+// breakDropCycles: tables that go together with what they need, and that needs them, first lose the constraints
+// and defaults that make the circle.
+func (b *builder) breakDropCycles() {
+	for _, kind := range []string{"f", "c", "default"} {
+		circles := b.dropCircles()
+		for i := range b.live.Objects {
+			o := &b.live.Objects[i]
+			circle, ok := circles[b.root(o.Key)]
+			if !ok || b.vanishes[o.Key] == (catalog.Key{}) || kind != o.Fact(catalog.FactConstraintType) && !(kind == "default" && o.Fact(catalog.FactDefault) != "") {
+				continue
+			}
+			for _, n := range o.Needs {
+				other, ok := circles[b.root(n)]
+				switch {
+				case !ok || other != circle || b.root(n) == b.root(o.Key):
+				case kind == "default" && b.unset[o.Key] == nil:
+					b.unset[o.Key] = b.setDefault(o.Key, nil, &catalog.Object{Key: o.Key}, "what it calls goes before the table does")
+				case kind != "default":
+					delete(b.vanishes, o.Key)
+				}
+			}
+		}
+	}
+}
+
+// root is what k vanishes with, or k itself.
+func (b *builder) root(k catalog.Key) catalog.Key {
+	for range 10 {
+		holder, ok := b.vanishes[k]
+		if !ok {
+			break
+		}
+		k = holder
+	}
+	return k
+}
+
+// dropCircles numbers the sets of objects that go and need each other.
+func (b *builder) dropCircles() map[catalog.Key]int {
+	needs := map[catalog.Key][]catalog.Key{}
+	for i := range b.live.Objects {
+		o := &b.live.Objects[i]
+		if !b.goes(o.Key) {
+			continue
+		}
+		from := b.root(o.Key)
+		for _, n := range o.Needs {
+			if to := b.root(n); to != from && b.goes(n) && b.unset[o.Key] == nil {
+				needs[from] = append(needs[from], to)
+			}
+		}
+	}
+	return components(needs)
+}
+
 // components is Tarjan's algorithm.
 func components(needs map[catalog.Key][]catalog.Key) map[catalog.Key]int {
 	t := &tarjan{needs: needs, index: map[catalog.Key]int{}, low: map[catalog.Key]int{}, on: map[catalog.Key]bool{}, out: map[catalog.Key]int{}}

@@ -55,7 +55,8 @@ func (b *builder) firstFate(k catalog.Key) fate {
 func (b *builder) mustReplace(k catalog.Key, live, want *catalog.Object) bool {
 	switch k.Kind {
 	case catalog.Column:
-		return b.differsIn(k, catalog.FactGenerated) && !dropsExpression(live, want)
+		return b.differsIn(k, catalog.FactGenerated) && !dropsExpression(live, want) ||
+			b.differsIn(k, catalog.FactExpression) && want.Fact(catalog.FactGenerated) == "virtual" && b.hasChecks(k.Owner())
 	case catalog.Constraint:
 		return b.differsIn(k, catalog.FactEnabled, catalog.FactConstraintType) || !constraintAlters(live, want)
 	case catalog.Index:
@@ -70,6 +71,13 @@ func (b *builder) mustReplace(k catalog.Key, live, want *catalog.Object) bool {
 		return b.differsIn(k, catalog.FactDefinition) && !b.triggerReplaces(k, live, want) || b.differsIn(k, catalog.FactEnabled) && b.ofView(k)
 	}
 	return false
+}
+
+// hasChecks: where there are CHECK constraints, PostgreSQL 18 cannot change the expression of a virtual column.
+func (b *builder) hasChecks(t catalog.Key) bool {
+	return slices.ContainsFunc(partsOf(b.live, t, catalog.Constraint), func(o *catalog.Object) bool {
+		return o.Fact(catalog.FactConstraintType) == "c"
+	})
 }
 
 // viewReplaces: CREATE OR REPLACE VIEW can only append columns.
@@ -194,16 +202,9 @@ func (b *builder) vanish(k catalog.Key) {
 	}
 }
 
-// steps that remove the live object, wherever they are filed.
+// goneSteps are the steps that remove the live object, wherever they are filed.
 func (b *builder) goneSteps(k catalog.Key) []*step {
-	for range 10 {
-		holder, ok := b.vanishes[k]
-		if !ok {
-			break
-		}
-		k = holder
-	}
-	if a := b.at[k]; a != nil {
+	if a := b.at[b.root(k)]; a != nil {
 		return a.gone
 	}
 	return nil

@@ -36,8 +36,10 @@ type step struct {
 	disrupts bool
 	// final marks what nothing waits for: comments, OWNED BY.
 	final bool
-	// takesName marks an alteration that makes a relation: ADD GENERATED AS IDENTITY makes a sequence.
-	takesName bool
+	// claims marks an alteration that needs a name which others must have freed: ADD GENERATED AS IDENTITY makes a sequence.
+	claims bool
+	// frees marks an alteration that gives a name up, and needs nothing: DROP IDENTITY drops a sequence.
+	frees bool
 	// replaced marks the drop half of a recreation: it stands beside the other half, not among the drops at the end.
 	replaced bool
 	rank     rank

@@ -19,6 +19,7 @@ func Make(live, declared *catalog.Snapshot, opts Options) (*Plan, error) {
 	b.adoptIndexes()
 	b.decide()
 	b.breakCycles()
+	b.breakDropCycles()
 	for _, k := range b.keys() {
 		b.build(k)
 	}
@@ -34,8 +35,35 @@ func Make(live, declared *catalog.Snapshot, opts Options) (*Plan, error) {
 	}
 	return &Plan{
 		Database: opts.Database, From: live.Fingerprint(), To: declared.Fingerprint(),
-		Statements: statements, Unmanaged: live.Unmanaged, LeftAlone: live.LeftAlone,
+		Statements: statements, Partitions: partitionsOf(statements, live), Unmanaged: live.Unmanaged, LeftAlone: live.LeftAlone,
 	}, nil
+}
+
+// partitionsOf lists the partitions, at all depths, of the tables whose indexes the statements make or drop.
+func partitionsOf(statements []Statement, live *catalog.Snapshot) []string {
+	var tables []catalog.Key
+	for _, s := range statements {
+		if s.Object.Kind == catalog.Index && !slices.Contains(tables, s.Object.Owner()) {
+			tables = append(tables, s.Object.Owner())
+		}
+	}
+	var out []string
+	for i := 0; i < len(tables); i++ {
+		for _, c := range live.Children {
+			if c.Parent == tables[i] {
+				out = append(out, c.Table.Schema+"."+c.Table.Name)
+				tables = append(tables, c.Table)
+			}
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// SamePartitions reports whether the partitions that the plan builds indexes for are still all that there are. They are
+// no part of the fingerprint, since a policy makes and archives them at any time.
+func (p *Plan) SamePartitions(live *catalog.Snapshot) bool {
+	return slices.Equal(partitionsOf(p.Statements, live), p.Partitions)
 }
 
 // fate is what becomes of an object.
@@ -82,8 +110,10 @@ type builder struct {
 	rewrites   map[catalog.Key][]*columnChange
 	adopted    map[catalog.Key]catalog.Key // a live index → the declared constraint that takes it
 	covered    map[cover]bool
-	lateNeeds  []lateNeed // the step runs behind what makes the object
-	lateBefore []lateNeed // the step runs before what drops the object
+	lateNeeds  []lateNeed            // the step runs behind what makes the object
+	lateBefore []lateNeed            // the step runs before what drops the object
+	afterGone  []lateNeed            // the step runs behind what drops the object
+	unset      map[catalog.Key]*step // takes the default of a column away before its table goes
 	refused    []Refusal
 	drafts     int
 	steps      []*step
@@ -96,7 +126,7 @@ func newBuilder(live, want *catalog.Snapshot) *builder {
 		because: map[catalog.Key]catalog.Key{}, dependents: map[catalog.Key][]catalog.Key{},
 		columnDeps: map[catalog.Key]bool{}, detached: map[catalog.Key]bool{}, renamed: map[catalog.Key]catalog.Key{}, renamedTo: map[catalog.Key]catalog.Key{},
 		children: map[catalog.Key][]catalog.Child{}, at: map[catalog.Key]*actions{}, vanishes: map[catalog.Key]catalog.Key{},
-		online: map[catalog.Key]bool{}, roomFor: map[catalog.Key]*step{}, rewrites: map[catalog.Key][]*columnChange{}, covered: map[cover]bool{}, adopted: map[catalog.Key]catalog.Key{},
+		online: map[catalog.Key]bool{}, roomFor: map[catalog.Key]*step{}, rewrites: map[catalog.Key][]*columnChange{}, covered: map[cover]bool{}, adopted: map[catalog.Key]catalog.Key{}, unset: map[catalog.Key]*step{},
 	}
 	diffs := catalog.Diff(live, want)
 	for i := range diffs {

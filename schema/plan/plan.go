@@ -63,7 +63,8 @@ type Plan struct {
 	From       string              `json:"from"`
 	To         string              `json:"to"`
 	Statements []Statement         `json:"statements"`
-	Unmanaged  []catalog.Unmanaged `json:"unmanaged,omitempty"` // met in the target, not compared
+	Partitions []string            `json:"partitions,omitempty"` // for which it builds indexes, sorted
+	Unmanaged  []catalog.Unmanaged `json:"unmanaged,omitempty"`  // met in the target, not compared
 	LeftAlone  []string            `json:"left_alone,omitempty"`
 }
 

@@ -81,6 +81,8 @@ func (b *builder) buildRename(k catalog.Key) {
 	b.actions(k).make = append(b.actions(k).make, renamed)
 	b.actions(old).alter = append(b.actions(old).alter, renamed)
 	if b.liveObject(old).Fact(catalog.FactComment) != b.wantObject(k).Fact(catalog.FactComment) {
-		b.comment(k).needs(renamed)
+		comment := b.comment(k)
+		comment.Reason = "the declared comment"
+		comment.needs(renamed)
 	}
 }

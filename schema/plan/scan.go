@@ -54,7 +54,7 @@ type index struct {
 	rest          string // from USING on
 }
 
-// scanIndex reads what pg_get_indexdef printed.
+// scanIndex reads what pg_get_indexdef printed, or what index.sql wrote.
 func scanIndex(definition string) (x index, ok bool) {
 	s, ok := strings.CutPrefix(definition, "CREATE ")
 	if !ok {
@@ -64,6 +64,7 @@ func scanIndex(definition string) (x index, ok bool) {
 	if s, ok = strings.CutPrefix(s, "INDEX "); !ok {
 		return x, false
 	}
+	s = strings.TrimPrefix(s, "CONCURRENTLY ")
 	x.name, s = scanIdent(s)
 	if s, ok = strings.CutPrefix(s, " ON "); !ok {
 		return x, false
@@ -75,6 +76,13 @@ func scanIndex(definition string) (x index, ok bool) {
 	}
 	x.schema, x.table, x.rest = table[0], table[1], s[1:]
 	return x, true
+}
+
+// SameIndex reports whether two CREATE INDEX statements, CONCURRENTLY or not, make the same index.
+func SameIndex(a, b string) bool {
+	x, okX := scanIndex(a)
+	y, okY := scanIndex(b)
+	return okX && okY && x == y
 }
 
 // sql writes the statement again.

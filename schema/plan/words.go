@@ -13,6 +13,9 @@ const (
 	isExtra   = "in the database, but not declared"
 )
 
+// Describe tells one fact's difference in words, on one line.
+func Describe(d catalog.Delta) string { return describe(d) }
+
 // describe tells one fact's difference in words, short enough for one line.
 func describe(d catalog.Delta) string {
 	if strings.Contains(d.Live+d.Declared, "\n") || len(d.Live) > 80 || len(d.Declared) > 80 {

@@ -1,0 +1,179 @@
+package schema
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"go.uber.org/zap"
+
+	"github.com/pgtender/pgtender/internal/config"
+	"github.com/pgtender/pgtender/internal/pg"
+	"github.com/pgtender/pgtender/schema/apply"
+	"github.com/pgtender/pgtender/schema/catalog"
+	"github.com/pgtender/pgtender/schema/desired"
+	"github.com/pgtender/pgtender/schema/plan"
+)
+
+// Desired says what is declared.
+type Desired interface {
+	Load(ctx context.Context) (*desired.Result, error)
+}
+
+// Sources are the Desired of an env block: they are loaded each time they are asked for.
+type Sources desired.Options
+
+// Load loads the sources into a scratch database and reads it.
+func (s Sources) Load(ctx context.Context) (*desired.Result, error) {
+	return desired.Load(ctx, desired.Options(s))
+}
+
+// Engine brings one database to what is declared. It is not for concurrent use.
+type Engine struct {
+	url      string
+	desired  Desired
+	log      *zap.Logger
+	declared *desired.Result // the last one loaded
+}
+
+// New returns the engine of an env block.
+func New(env *config.Env, log *zap.Logger) *Engine {
+	return NewFrom(env.URL, Sources(desired.FromEnv(env, log)), log)
+}
+
+// NewFrom returns an engine for the database at url; log may be nil.
+func NewFrom(url string, d Desired, log *zap.Logger) *Engine {
+	if log == nil {
+		log = zap.NewNop()
+	}
+	return &Engine{url: url, desired: d, log: log}
+}
+
+// Drift is how a database differs from what is declared.
+type Drift struct {
+	Differences []catalog.Difference
+	Unmanaged   []catalog.Unmanaged // met in the database, not compared
+	LeftAlone   []string
+}
+
+// Drift compares the database with the sources and changes neither.
+func (e *Engine) Drift(ctx context.Context) (*Drift, error) {
+	live, declared, err := e.both(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &Drift{catalog.Diff(live, declared), live.Unmanaged, live.LeftAlone}, nil
+}
+
+// Plan plans the way from the database to the sources and changes neither. An *plan.UnplannedError names what
+// cannot be planned.
+func (e *Engine) Plan(ctx context.Context) (*plan.Plan, error) {
+	live, declared, err := e.both(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return plan.Make(live, declared, plan.Options{Database: pg.Redact(e.url)})
+}
+
+// ApplyOptions say how a plan is run. Package apply tells what the fields mean.
+type ApplyOptions struct {
+	AllowHazards []plan.HazardName
+	Patience     pg.Patience
+	Builds       pg.Patience
+	RunnerWait   time.Duration
+	Instance     string
+	Progress     func(apply.Event)
+}
+
+// OtherDatabaseError is a plan made for another database. Nothing was changed.
+type OtherDatabaseError struct{ Plan, Target string }
+
+func (e *OtherDatabaseError) Error() string {
+	return fmt.Sprintf("the plan was made for %s, and this is %s. Nothing was changed. Make one for this database: pgtender plan", e.Plan, e.Target)
+}
+
+// Apply runs a plan that this engine, or an earlier one, has made for this database, and proves the result.
+func (e *Engine) Apply(ctx context.Context, p *plan.Plan, o ApplyOptions) (apply.Report, error) {
+	if here := pg.Redact(e.url); p.Database != "" && databaseOf(p.Database) != databaseOf(here) {
+		return apply.Report{}, &OtherDatabaseError{p.Database, here}
+	}
+	return e.apply(ctx, p, o, false)
+}
+
+// SafeApply is what the daemon does with apply = "safe": it plans, and runs the statements that have no hazard and do not
+// hang on one that has. What it left is in the report; that is no error.
+func (e *Engine) SafeApply(ctx context.Context, o ApplyOptions) (apply.Report, error) {
+	p, err := e.Plan(ctx)
+	if err != nil {
+		return apply.Report{}, err
+	}
+	if p.Empty() {
+		return apply.Report{Already: true}, nil
+	}
+	return e.apply(ctx, p, o, true)
+}
+
+func (e *Engine) apply(ctx context.Context, p *plan.Plan, o ApplyOptions, safeOnly bool) (apply.Report, error) {
+	// A plan made by this engine is verified against what it was made from, even if the files have changed since.
+	if e.declared == nil || e.declared.Snapshot.Fingerprint() != p.To {
+		if err := e.load(ctx); err != nil {
+			return apply.Report{}, err
+		}
+	}
+	return apply.Run(ctx, apply.Options{
+		URL: e.url, Plan: p, Declared: e.declared.Snapshot, Scope: e.declared.Scope,
+		AllowHazards: o.AllowHazards, SafeOnly: safeOnly, Patience: o.Patience, Builds: o.Builds,
+		RunnerWait: o.RunnerWait, Instance: o.Instance, Progress: o.Progress,
+	})
+}
+
+// both loads the sources and reads the database. The database comes first: when it cannot be reached, nothing else matters.
+func (e *Engine) both(ctx context.Context) (live, declared *catalog.Snapshot, err error) {
+	conn, err := pg.Dedicated(ctx, e.url, "")
+	if err != nil {
+		return nil, nil, err
+	}
+	defer func() { conn.Close(context.WithoutCancel(ctx)) }()
+	if _, err := pg.Preflight(ctx, conn); err != nil {
+		return nil, nil, err
+	}
+	if err := e.load(ctx); err != nil {
+		return nil, nil, err
+	}
+	live, err = read(ctx, conn, e.declared.Scope)
+	return live, e.declared.Snapshot, err
+}
+
+func (e *Engine) load(ctx context.Context) error {
+	result, err := e.desired.Load(ctx)
+	if err != nil {
+		return err
+	}
+	for _, path := range result.Ignored {
+		e.log.Warn("not a source, ignored", zap.String("path", path))
+	}
+	e.declared = result
+	return nil
+}
+
+// read reads the catalog, trying again while somebody holds a strong lock on what it prints.
+func read(ctx context.Context, conn *pgx.Conn, scope catalog.Scope) (*catalog.Snapshot, error) {
+	var out *catalog.Snapshot
+	patience := pg.Gentle
+	err := patience.Do(ctx, func() error {
+		s, err := catalog.ReadDatabase(ctx, conn, scope, int(patience.LockTimeout.Milliseconds()))
+		out = s
+		return err
+	})
+	return out, err
+}
+
+// databaseOf is a redacted connection string without the user: the same database under another role is the same.
+func databaseOf(redacted string) string {
+	if _, after, ok := strings.Cut(redacted, "@"); ok {
+		return after
+	}
+	return redacted
+}

@@ -1,0 +1,4 @@
+CREATE TABLE t (a int, b int, CONSTRAINT changed CHECK (b > 2), CONSTRAINT later CHECK (a < 100), CONSTRAINT new_name CHECK (b < 100), CONSTRAINT fresh CHECK (a + b > 0), CONSTRAINT lax CHECK (a < 50) NOT ENFORCED);
+ALTER TABLE t ADD CONSTRAINT unproved CHECK (a < 60) NOT VALID;
+COMMENT ON CONSTRAINT changed ON t IS 'B!';
+COMMENT ON CONSTRAINT new_name ON t IS 'Renamed.';

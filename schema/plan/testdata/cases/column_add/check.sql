@@ -1,0 +1,1 @@
+SELECT count(*) = 2 AND sum(b) = 14 FROM public.t

@@ -1,0 +1,1 @@
+CREATE TABLE t (id int PRIMARY KEY, must text CONSTRAINT t_must NOT NULL);

@@ -1,0 +1,3 @@
+CREATE TABLE t (id int PRIMARY KEY, b int, CONSTRAINT two CHECK (b > 0));
+CREATE INDEX t_bc ON t (b);
+CREATE VIEW v AS SELECT id, b AS c FROM t;

@@ -1,0 +1,3 @@
+CREATE DOMAIN d AS text DEFAULT 'x' CONSTRAINT gone CHECK (VALUE <> 'q') CONSTRAINT changed CHECK (length(VALUE) < 100);
+CREATE DOMAIN e AS int NOT NULL;
+CREATE TABLE t (a d, b e);

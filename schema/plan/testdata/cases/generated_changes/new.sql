@@ -1,0 +1,2 @@
+CREATE TABLE t (id int PRIMARY KEY, n int, a int GENERATED ALWAYS AS (n + 2) STORED, b int GENERATED ALWAYS AS (n + 2) VIRTUAL, c int DEFAULT 5,
+  d int DEFAULT 6, e int GENERATED ALWAYS AS (n * 5) STORED, f int GENERATED ALWAYS AS (n + 9) STORED, last int);

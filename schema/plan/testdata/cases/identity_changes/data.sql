@@ -1,0 +1,1 @@
+INSERT INTO t (a, e) VALUES (17, 3);

@@ -1,0 +1,2 @@
+CREATE TABLE t (a int NOT NULL, b int, CONSTRAINT u UNIQUE (a));
+CREATE UNIQUE INDEX w ON t (b);

@@ -1,0 +1,4 @@
+CREATE TABLE t (id int CONSTRAINT t_key PRIMARY KEY, a int NOT NULL, CONSTRAINT u UNIQUE (a));
+CREATE TABLE c (t_id int CONSTRAINT fk REFERENCES t, t_a int REFERENCES t (a));
+ALTER INDEX t_key SET (fillfactor = 80);
+CLUSTER t USING t_key;

@@ -1,0 +1,1 @@
+INSERT INTO t SELECT g, g % 3 FROM generate_series(1, 9) g; REFRESH MATERIALIZED VIEW m;

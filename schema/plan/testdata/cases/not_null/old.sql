@@ -1,0 +1,1 @@
+CREATE TABLE t (a int, b int NOT NULL, c int CONSTRAINT odd NOT NULL, d int CONSTRAINT t_d NOT NULL, e int NOT NULL NO INHERIT);

@@ -1,0 +1,2 @@
+CREATE TABLE t (a int NOT NULL, b int);
+ALTER TABLE t ADD CONSTRAINT t_b_not_null NOT NULL b NOT VALID;

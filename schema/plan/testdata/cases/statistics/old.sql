@@ -1,0 +1,4 @@
+CREATE TABLE t (a int, b int, c int);
+CREATE STATISTICS s (ndistinct) ON a, b FROM t;
+CREATE STATISTICS gone ON b, c FROM t;
+ALTER STATISTICS s SET STATISTICS 100;

@@ -1,0 +1,10 @@
+CREATE TABLE a (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name varchar(10) DEFAULT 'x', amount numeric(8,2), at timestamp(3) with time zone);
+CREATE TABLE b (id bigserial PRIMARY KEY, a_id int NOT NULL REFERENCES a (id));
+CREATE INDEX a_name ON a (name);
+CREATE VIEW v AS SELECT a.id, a.name FROM a;
+CREATE VIEW w AS SELECT id FROM v WHERE name <> '';
+CREATE MATERIALIZED VIEW m AS SELECT count(*) AS n, max(a_id) AS most FROM b JOIN w ON w.id = b.a_id;
+CREATE UNIQUE INDEX m_n ON m (n);
+COMMENT ON VIEW v IS 'V.';
+COMMENT ON COLUMN w.id IS 'Its id.';
+COMMENT ON INDEX m_n IS 'One row.';

@@ -1,0 +1,1 @@
+SELECT took = '1 day' FROM public.v
