@@ -40,11 +40,6 @@ const (
 
 // advise turns any error of a run into an Error.
 func (r *refresher) advise(ctx context.Context, err error) error {
-	var ours *Error
-	if errors.As(err, &ours) {
-		ours.View = r.policy.View
-		return ours
-	}
 	if ctx.Err() != nil {
 		return &Error{r.policy.View, "stopped before it was done; nothing was changed: " + context.Cause(ctx).Error(), "", err}
 	}
@@ -52,6 +47,13 @@ func (r *refresher) advise(ctx context.Context, err error) error {
 	if errors.As(err, &busy) {
 		return &Error{r.policy.View, fmt.Sprintf("gave up after %d attempts, each of %s: others hold a lock; nothing was changed", busy.Attempts, r.patience.LockTimeout),
 			r.holders(ctx), err}
+	}
+	var ours *Error
+	if errors.As(err, &ours) {
+		if ours.View == (config.Table{}) {
+			ours.View = r.policy.View
+		}
+		return ours
 	}
 	var server *pgconn.PgError
 	if !errors.As(err, &server) {

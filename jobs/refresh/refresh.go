@@ -41,7 +41,7 @@ func Tasks(env *config.Env, o Options) []jobs.Task {
 	}
 	tasks := make([]jobs.Task, 0, len(env.Refreshes))
 	for _, policy := range env.Refreshes {
-		r := &refresher{policy: policy, pool: o.Pool, patience: o.Patience}
+		r := &refresher{policy: policy, views: viewsOf(env), pool: o.Pool, patience: o.Patience}
 		tasks = append(tasks, jobs.Task{
 			Job: JobName, Target: policy.View.String(), Schedule: policy.Schedule, Spec: policy.Schedule.Text,
 			Locks: []string{policy.View.String()}, Order: baseOrder + o.Depths[policy.View], Run: r.run,
@@ -59,6 +59,7 @@ func Tasks(env *config.Env, o Options) []jobs.Task {
 // refresher is the work on one view.
 type refresher struct {
 	policy   config.Refresh
+	views    []config.Table // of all policies
 	pool     *pgxpool.Pool
 	patience pg.Patience
 }
@@ -86,12 +87,20 @@ func (r *refresher) run(ctx context.Context, run *jobs.Run) (jobs.Result, error)
 		run.Say("%s is locked by another session; attempt %d of %d", r.policy.View, attempt, patience.Attempts)
 	}
 	err = patience.InTx(ctx, conn, func(tx pgx.Tx) error {
+		filled, err := r.fillBelow(ctx, tx, run)
+		if err != nil {
+			return err
+		}
 		w, v, err := r.choose(ctx, tx)
 		if err != nil {
 			return err
 		}
 		if result, err = r.refresh(ctx, tx, w, v); err != nil {
 			return err
+		}
+		if len(filled) > 0 {
+			result.Summary = "first filled " + strings.Join(filled, ", ") + ", which it stands on; then " + result.Summary
+			result.Detail["filled_first"] = filled
 		}
 		if err := r.remember(ctx, tx, v, run.ID, result); err != nil {
 			return err
@@ -109,6 +118,30 @@ func (r *refresher) run(ctx context.Context, run *jobs.Run) (jobs.Result, error)
 			after-before, run.ID, r.policy.View.Schema, r.policy.View.Name)
 	}
 	return result, nil
+}
+
+// fillBelow fills the views of policies that this one stands on and that were never populated: without their contents it
+// cannot have any. It is plain, as nobody can read them yet, and part of this view's transaction.
+func (r *refresher) fillBelow(ctx context.Context, tx pgx.Tx, run *jobs.Run) (filled []string, err error) {
+	f, err := readFamily(ctx, tx, r.views)
+	if err != nil {
+		return nil, err
+	}
+	for _, below := range f.unfilled(r.policy.View) {
+		other := &refresher{policy: config.Refresh{View: below}}
+		w, v, err := other.choose(ctx, tx)
+		if err == nil {
+			var result jobs.Result
+			if result, err = other.refresh(ctx, tx, w, v); err == nil {
+				err = other.remember(ctx, tx, v, run.ID, result)
+			}
+		}
+		if err != nil {
+			return nil, other.advise(ctx, err) // it names that view
+		}
+		filled = append(filled, below.String())
+	}
+	return filled, nil
 }
 
 // choose looks at the view and decides how to refresh it, or says why it cannot be.
@@ -196,6 +229,14 @@ func (r *refresher) explain(ctx context.Context, conn *pgxpool.Conn, run *jobs.R
 	err := pgx.BeginTxFunc(ctx, conn, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, fmt.Sprintf("SET LOCAL lock_timeout = %d", r.patience.LockTimeout.Milliseconds())); err != nil {
 			return err
+		}
+		f, err := readFamily(ctx, tx, r.views)
+		if err != nil {
+			return err
+		}
+		for _, below := range f.unfilled(r.policy.View) {
+			run.Say("REFRESH MATERIALIZED VIEW %s;", pg.Ident(below.Schema, below.Name))
+			run.Say("-- first, because this view stands on it and it was never populated")
 		}
 		w, v, err := r.choose(ctx, tx)
 		if err != nil {

@@ -76,8 +76,13 @@ func (b *bench) run(ctx context.Context, pool *pgxpool.Pool, p config.Refresh, d
 	if len(tasks) != 1 || tasks[0].Target != p.View.String() {
 		b.t.Fatalf("tasks: %+v", tasks)
 	}
+	return tasks[0].Run(ctx, b.runOf(p, dry))
+}
+
+// runOf is a run as the runner would make it.
+func (b *bench) runOf(p config.Refresh, dry bool) *jobs.Run {
 	b.said = nil
-	return tasks[0].Run(ctx, &jobs.Run{
+	return &jobs.Run{
 		ID: 7, DryRun: dry,
 		Say: func(format string, args ...any) { b.said = append(b.said, fmt.Sprintf(format, args...)) },
 		Commit: func(ctx context.Context, tx pgx.Tx, r jobs.Result) error {
@@ -86,7 +91,7 @@ func (b *bench) run(ctx context.Context, pool *pgxpool.Pool, p config.Refresh, d
 				VALUES ('refresh', $1, 'manual', $2, now(), $3)`, p.View.String(), string(r.Outcome), r.Summary)
 			return err
 		},
-	})
+	}
 }
 
 func (b *bench) must(p config.Refresh) jobs.Result {
@@ -239,6 +244,31 @@ func TestStandsOnAnEmptyView(t *testing.T) {
 	b := newBench(t, "CREATE MATERIALIZED VIEW public.low AS SELECT 1 AS id WITH NO DATA",
 		"CREATE MATERIALIZED VIEW public.high AS SELECT * FROM public.low WITH NO DATA")
 	b.fails(b.pool, policy("high"), "55000", `"low" has not been populated`, "refresh that one first")
+}
+
+func TestViewsBelowAreFilledFirst(t *testing.T) {
+	b := newBench(t, "CREATE MATERIALIZED VIEW public.z_low AS SELECT 1 AS id WITH NO DATA",
+		"CREATE MATERIALIZED VIEW public.a_middle AS SELECT * FROM public.z_low WITH NO DATA",
+		"CREATE MATERIALIZED VIEW public.high AS SELECT * FROM public.a_middle WITH NO DATA")
+	env := &config.Env{Refreshes: []config.Refresh{policy("high"), policy("a_middle"), policy("z_low")}}
+	for _, task := range Tasks(env, Options{Pool: b.pool}) {
+		if task.Target != "public.high" {
+			continue
+		}
+		r, err := task.Run(t.Context(), b.runOf(policy("high"), false))
+		if err != nil || !strings.Contains(r.Summary, "first filled public.z_low, public.a_middle") {
+			t.Errorf("%+v, %v", r, err)
+		}
+	}
+	if got := b.one("SELECT (SELECT count(*) FROM public.high)::text || (SELECT count(*) FROM pgtender.refresh_state)"); got != "13" {
+		t.Errorf("filled: %s", got)
+	}
+	middle := policy("a_middle")
+	middle.Concurrently = false
+	r := b.must(middle)
+	if strings.Contains(r.Summary, "first filled") {
+		t.Errorf("what is filled is filled again: %s", r.Summary)
+	}
 }
 
 func TestUnqualifiedNamesInFunctions(t *testing.T) {
