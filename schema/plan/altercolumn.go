@@ -227,7 +227,8 @@ func (b *builder) alterIdentityOptions(k catalog.Key, live, want *catalog.Object
 		chosen := pg.Ident(k.Schema) + "." + pg.Ident(catalog.DefaultName(k.Table, k.Name, "seq"))
 		from, to := orDefault(d.Live, chosen), orDefault(d.Declared, chosen)
 		target, _ := scanName(to)
-		b.add(alters, k, Statement{SQL: "ALTER SEQUENCE " + from + " RENAME TO " + pg.Ident(target[len(target)-1]), Reason: describe(d)})
+		b.add(alters, k, Statement{SQL: "ALTER SEQUENCE " + from + " RENAME TO " + pg.Ident(target[len(target)-1]), Reason: describe(d),
+			Lock: on(accessExclusive, "sequence "+from)})
 		b.cover(k, d.Name)
 	}
 }

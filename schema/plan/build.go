@@ -83,9 +83,9 @@ func (b *builder) createOther(k catalog.Key, want *catalog.Object) {
 	case catalog.Rule:
 		s.Lock = on(accessExclusive, tableWords(k))
 	case catalog.Statistics:
-		s.Lock = on(shareUpdateExclusive, "its table")
+		s.Lock = b.statisticsLock(want)
 	}
-	if k.Table != "" && b.ownerFate(b.want, k) == create {
+	if k.Table != "" && b.freshOwner(k) {
 		s.Lock = ""
 	}
 	b.add(makes, k, s)
@@ -160,9 +160,10 @@ func (b *builder) dropOther(k catalog.Key, live *catalog.Object) {
 		s.Lock = on(accessExclusive, tableWords(k))
 		gone("what " + k.String() + " does or guards today happens no more")
 	case catalog.Statistics:
-		s.Lock = on(shareUpdateExclusive, "its table")
+		s.Lock = b.statisticsLock(live)
 		gone("plans that rely on it may become slow")
 	case catalog.Sequence:
+		s.Lock = on(accessExclusive, k.String())
 		if owner := columnKey(live.Fact(catalog.FactOwnedBy)); owner.Name != "" && b.becomesIdentity(owner) {
 			s.Reason += "; its column becomes an identity, which goes on from the values that are there"
 			break
@@ -253,12 +254,12 @@ func (b *builder) comment(k catalog.Key) *step {
 		s.Reason = b.describeAll(k, catalog.FactComment)
 	}
 	switch k.Kind {
-	case catalog.Table, catalog.View, catalog.MatView, catalog.Index:
+	case catalog.Table, catalog.View, catalog.MatView, catalog.Index, catalog.Sequence:
 		if !fresh {
 			s.Lock = on(shareUpdateExclusive, k.String())
 		}
-	case catalog.Column, catalog.Constraint, catalog.Trigger, catalog.Policy, catalog.Rule:
-		if b.ownerFate(b.want, k) != create {
+	case catalog.Column:
+		if !b.freshOwner(k) {
 			s.Lock = on(shareUpdateExclusive, tableWords(k))
 		}
 	}
@@ -269,6 +270,22 @@ func (b *builder) comment(k catalog.Key) *step {
 	out.needs(made...)
 	b.cover(k, catalog.FactComment)
 	return out
+}
+
+// freshOwner reports whether the table or view of k is made by this plan.
+func (b *builder) freshOwner(k catalog.Key) bool {
+	f := b.ownerFate(b.want, k)
+	return f == create || f == recreate
+}
+
+// statisticsLock: making and dropping extended statistics locks their table.
+func (b *builder) statisticsLock(o *catalog.Object) string {
+	for _, n := range o.Needs {
+		if owner := n.Owner(); owner.Kind == catalog.Table && b.fates[owner] != create {
+			return on(shareUpdateExclusive, owner.Schema+"."+owner.Name)
+		}
+	}
+	return ""
 }
 
 func commentText(text string) string {

@@ -63,6 +63,9 @@ func (b *builder) columnStep(object catalog.Key, changes []*columnChange) *step 
 	d := &draft{}
 	modify := &schema.ModifyTable{T: atlasTable(owner)}
 	s := Statement{Lock: on(accessExclusive, tableWords(changes[0].key))}
+	if b.freshOwner(changes[0].key) {
+		s.Lock = ""
+	}
 	var reasons []string
 	for _, c := range changes {
 		d.replace = append(d.replace, c.draft.replace...)

@@ -148,10 +148,13 @@ func (b *builder) indexProperties(k catalog.Key, live, want *catalog.Object, fre
 		if live != nil {
 			s.Reason = b.describeAll(k, fact)
 		}
-		if !fresh {
-			s.Lock = on(lock, tableWords(k))
-		} else {
+		switch onIndex := strings.HasPrefix(sql, "ALTER INDEX "); {
+		case fresh:
 			s.Hazards = nil
+		case !onIndex:
+			s.Lock = on(lock, tableWords(k))
+		case live != nil:
+			s.Lock = on(lock, "index "+k.Schema+"."+k.Name)
 		}
 		out = append(out, b.add(alters, k, s))
 	}

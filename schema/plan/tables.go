@@ -160,7 +160,7 @@ func (b *builder) isInline(con *catalog.Object) bool {
 	return !b.detached[con.Key] && con.Fact(catalog.FactValid) == "" && !strings.HasSuffix(definition, " NOT VALID")
 }
 
-// referencedLock is the lock that inline foreign keys of a new table take on tables that are there.
+// referencedLock is the lock that a new table's foreign keys and parents take on tables that are there.
 func (b *builder) referencedLock(t catalog.Key) string {
 	var on []string
 	for _, con := range b.inlineConstraintsOf(t, "f") {
@@ -168,10 +168,14 @@ func (b *builder) referencedLock(t catalog.Key) string {
 			on = append(on, ref.Schema+"."+ref.Name)
 		}
 	}
-	if len(on) == 0 {
-		return ""
+	parents := without(splitList(b.wantObject(t).Fact(catalog.FactInherits)), on)
+	switch {
+	case len(on) > 0:
+		return shareRowExclusive + " on " + strings.Join(on, ", ")
+	case len(parents) > 0:
+		return shareUpdateExclusive + " on " + strings.Join(parents, ", ")
 	}
-	return shareRowExclusive + " on " + strings.Join(on, ", ")
+	return ""
 }
 
 func (b *builder) inlineConstraintsOf(t catalog.Key, types string) []*catalog.Object {
@@ -308,7 +312,7 @@ func orDefault(s, otherwise string) string {
 func (b *builder) options(k catalog.Key, alterWhat string, d catalog.Delta) {
 	old, declared := splitOptions(d.Live), splitOptions(d.Declared)
 	s := Statement{Reason: describe(d), Lock: on(shareUpdateExclusive, k.Schema+"."+k.Name)}
-	if k.Kind != catalog.Table && k.Kind != catalog.Index {
+	if k.Kind == catalog.View {
 		s.Lock = on(accessExclusive, k.String())
 	}
 	set := [][2]string{}

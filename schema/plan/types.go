@@ -87,8 +87,15 @@ func createDomain(k catalog.Key, want *catalog.Object) string {
 
 // alterDomain: default, NOT NULL and CHECK constraints. The base type and the collation cannot change.
 func (b *builder) alterDomain(k catalog.Key, live, want *catalog.Object) {
-	alterTo := func(action, reason string, hazards ...Hazard) *step {
-		return b.add(alters, k, Statement{SQL: "ALTER DOMAIN " + name(k) + " " + action, Reason: reason, Hazards: hazards})
+	// What looks at the values locks the tables that hold them: PostgreSQL takes SHARE on all of them, and so does VALIDATE.
+	users := b.domainTables(k)
+	alterTo := func(action, reason string) *step {
+		s := Statement{SQL: "ALTER DOMAIN " + name(k) + " " + action, Reason: reason}
+		if scans := strings.HasPrefix(action, "VALIDATE") || strings.HasSuffix(action, " NOT NULL") && !strings.HasPrefix(action, "DROP"); scans && len(users) > 0 {
+			s.Lock = on(share, strings.Join(users, ", "))
+			s.Hazards = []Hazard{{LongLock, "writers wait while these tables are scanned: " + strings.Join(users, ", ")}}
+		}
+		return b.add(alters, k, s)
 	}
 	if d, ok := b.delta(k, catalog.FactDefault); ok {
 		if d.Declared == "" {
@@ -127,7 +134,7 @@ func (b *builder) alterDomain(k catalog.Key, live, want *catalog.Object) {
 	b.domainConstraintComments(k, live, want)
 }
 
-func (b *builder) addDomainConstraint(con string, d catalog.Delta, after *step, alterTo func(string, string, ...Hazard) *step) {
+func (b *builder) addDomainConstraint(con string, d catalog.Delta, after *step, alterTo func(string, string) *step) {
 	definition, invalid := strings.CutSuffix(d.Declared, " NOT VALID")
 	added := alterTo("ADD CONSTRAINT "+pg.Ident(con)+" "+definition+" NOT VALID", describe(d))
 	if after != nil {
@@ -135,13 +142,24 @@ func (b *builder) addDomainConstraint(con string, d catalog.Delta, after *step, 
 		tie(after, added)
 	}
 	if !invalid {
-		v := alterTo("VALIDATE CONSTRAINT "+pg.Ident(con), "checks the values that are there, without blocking readers")
+		v := alterTo("VALIDATE CONSTRAINT "+pg.Ident(con), "checks the values that are there")
 		v.mode = alone
 		v.needs(added)
 	}
 }
 
-func (b *builder) alterDomainNotNull(k catalog.Key, live, want *catalog.Object, alterTo func(string, string, ...Hazard) *step) {
+// domainTables are the live tables with a column of the domain or of an array of it.
+func (b *builder) domainTables(k catalog.Key) []string {
+	var out []string
+	for _, d := range b.dependents[k] {
+		if t := tableWords(d); d.Kind == catalog.Column && !contains(out, t) {
+			out = append(out, t)
+		}
+	}
+	return out
+}
+
+func (b *builder) alterDomainNotNull(k catalog.Key, live, want *catalog.Object, alterTo func(string, string) *step) {
 	was, is := live.Fact(catalog.FactNotNullName), want.Fact(catalog.FactNotNullName)
 	reason := b.describeAll(k, catalog.FactNotNull, catalog.FactNotNullName)
 	switch {
@@ -150,8 +168,7 @@ func (b *builder) alterDomainNotNull(k catalog.Key, live, want *catalog.Object, 
 	case is == "":
 		alterTo("DROP NOT NULL", reason)
 	case was == "":
-		alterTo("ADD CONSTRAINT "+pg.Ident(is)+" NOT NULL", reason,
-			Hazard{LongLock, "every table with a column of this domain is scanned under a SHARE lock; writers wait"})
+		alterTo("ADD CONSTRAINT "+pg.Ident(is)+" NOT NULL", reason)
 	default:
 		alterTo("RENAME CONSTRAINT "+pg.Ident(was)+" TO "+pg.Ident(is), reason)
 	}

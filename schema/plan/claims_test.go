@@ -1,0 +1,93 @@
+package plan_test
+
+import (
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgtender/pgtender/schema/plan"
+)
+
+// TestClaims runs each statement of each case in a transaction of its own and holds what the plan says of it against what
+// the server does: the strongest lock on a relation that was there before, and whether a table is written again.
+func TestClaims(t *testing.T) {
+	t.Parallel()
+	for _, dir := range caseDirs(t) {
+		t.Run(filepath.Base(dir), func(t *testing.T) {
+			t.Parallel()
+			c := openCase(t, dir)
+			p := c.plan(t, c.live, c.declared)
+			if _, err := c.db.Exec(t.Context(), `SET check_function_bodies = off; CREATE TEMP TABLE before AS
+				SELECT c.oid, c.relkind, pg_relation_filenode(c.oid) AS node FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+				WHERE n.nspname NOT IN ('pg_catalog', 'pg_toast', 'information_schema')`); err != nil {
+				t.Fatal(err)
+			}
+			for _, s := range p.Statements {
+				if s.OutsideTx {
+					if _, err := c.db.Exec(t.Context(), s.SQL); err != nil {
+						t.Fatalf("%s: %v", s.SQL, err)
+					}
+					continue
+				}
+				observe(t, c, s)
+			}
+		})
+	}
+}
+
+// The lock modes from weak to strong; those before SHARE UPDATE EXCLUSIVE hinder nobody but DDL and are not told.
+var modes = []string{"AccessShareLock", "RowShareLock", "RowExclusiveLock", "ShareUpdateExclusiveLock", "ShareLock", "ShareRowExclusiveLock", "ExclusiveLock", "AccessExclusiveLock"}
+
+func observe(t *testing.T, c *testCase, s plan.Statement) {
+	t.Helper()
+	var strongest, rewritten []string
+	err := pgx.BeginFunc(t.Context(), c.db, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(t.Context(), s.SQL); err != nil {
+			return err
+		}
+		return tx.QueryRow(t.Context(), `SELECT
+			coalesce((SELECT array_agg(DISTINCT mode) FROM pg_locks JOIN before ON relation = oid WHERE pid = pg_backend_pid() AND locktype = 'relation' AND granted), '{}'),
+			coalesce((SELECT array_agg(c.oid::regclass::text) FROM before b JOIN pg_class c ON c.oid = b.oid WHERE b.relkind IN ('r', 'm') AND pg_relation_filenode(c.oid) <> node), '{}')`).
+			Scan(&strongest, &rewritten)
+	})
+	if err != nil {
+		t.Fatalf("%s: %v", s.SQL, err)
+	}
+	if _, err := c.db.Exec(t.Context(), "UPDATE before SET node = pg_relation_filenode(oid)"); err != nil {
+		t.Fatal(err)
+	}
+	at := -1
+	for _, m := range strongest {
+		at = max(at, slices.Index(modes, m))
+	}
+	claimed, _, _ := strings.Cut(s.Lock, " on ")
+	got := "none"
+	if at >= slices.Index(modes, "ShareUpdateExclusiveLock") {
+		got = words(modes[at])
+	}
+	if claimed == "ACCESS SHARE" || strings.Contains(s.SQL, " ATTACH PARTITION ") { // the index is new, though in use already
+		claimed = "none"
+	}
+	if got != claimed {
+		t.Errorf("%s\n claims %q, takes %q", s.SQL, s.Lock, got)
+	}
+	says := slices.ContainsFunc(s.Hazards, func(h plan.Hazard) bool { return h.Name == plan.Rewrite })
+	if says != (len(rewritten) > 0) {
+		t.Errorf("%s\n claims to rewrite: %v, rewrote: %v", s.SQL, says, rewritten)
+	}
+}
+
+// words turns AccessExclusiveLock into ACCESS EXCLUSIVE.
+func words(mode string) string {
+	var out strings.Builder
+	for i, r := range strings.TrimSuffix(mode, "Lock") {
+		if r >= 'A' && r <= 'Z' && i > 0 {
+			out.WriteByte(' ')
+		}
+		out.WriteRune(r)
+	}
+	return strings.ToUpper(out.String())
+}
