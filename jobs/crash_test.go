@@ -167,47 +167,70 @@ func TestAJobThatDoesNotHeedItsContextDoesNotHoldUpTheEnd(t *testing.T) {
 
 const victimEnv = "PGTENDER_TEST_VICTIM"
 
-// victim is a daemon for the test to kill: its job commits nothing and never ends.
+// victim is a daemon for the test to kill or stop: its job commits nothing and ends only when it is cancelled. As a
+// leader it is watched closely.
 func victim(url string) {
 	ctx := context.Background()
 	pool, err := pg.Open(ctx, url, 2)
 	if err != nil {
 		panic(err)
 	}
-	r, err := jobs.NewRunner(jobs.Options{URL: url, Pool: pool}, []jobs.Task{
-		task("rollup", "", "@yearly", insert(func() *pgxpool.Pool { return pool }, func(context.Context, int64) error { select {} }, nothing)),
-	})
+	rollup := task("rollup", "", "@yearly", insert(func() *pgxpool.Pool { return pool }, func(ctx context.Context, _ int64) error {
+		<-ctx.Done()
+		return ctx.Err()
+	}, nothing))
+	// It would act again as soon as it is awake.
+	eager := task("eager", "", "@every 1s", succeed)
+	r, err := jobs.NewRunner(jobs.Options{URL: url, Pool: pool, Instance: "victim", Leadership: leader.Options{
+		Pulse: leader.Pulse{Ping: 300 * time.Millisecond, Deadline: 500 * time.Millisecond, Idle: 1200 * time.Millisecond}}}, []jobs.Task{rollup, eager})
 	if err != nil {
 		panic(err)
 	}
 	panic(r.Run(ctx))
 }
 
-func TestARunThatWasKilled(t *testing.T) {
-	t.Parallel()
-	url := workplace(t)
-	pgtest.Exec(t, url, "CREATE SCHEMA pgtender")
+// launchVictim returns when its job is in the middle of its transaction.
+func launchVictim(t *testing.T, url string) *exec.Cmd {
+	t.Helper()
 	other := exec.Command(os.Args[0])
 	other.Env = append(os.Environ(), victimEnv+"="+url)
 	other.Stderr = os.Stderr
 	if err := other.Start(); err != nil {
 		t.Fatal(err)
 	}
-	defer other.Process.Kill()
+	t.Cleanup(func() { end(other) })
 	pgtest.Eventually(t, url, "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle in transaction' AND query LIKE 'INSERT INTO public.work%')")
+	return other
+}
 
-	// Somebody else does not take it for dead while it lives, even when it is stopped.
-	if err := other.Process.Signal(syscall.SIGSTOP); err != nil {
+func end(c *exec.Cmd) {
+	if c.ProcessState == nil {
+		_ = c.Process.Kill() // it may be dead already
+		_ = c.Wait()         // it was killed
+	}
+}
+
+func signal(t *testing.T, c *exec.Cmd, s syscall.Signal) {
+	t.Helper()
+	if err := c.Process.Signal(s); err != nil {
 		t.Fatal(err)
 	}
+}
+
+func TestARunThatWasKilled(t *testing.T) {
+	t.Parallel()
+	url := workplace(t)
+	other := launchVictim(t, url)
+
+	// Somebody else does not take it for dead while it lives, even when it is stopped.
+	signal(t, other, syscall.SIGSTOP)
 	bystander := assemble(t, url, nil, nil)
 	if _, err := bystander.RunOnce(t.Context(), jobs.Once{}); err != nil {
 		t.Fatal(err)
 	}
-	wantRows(t, url, "job, outcome", "rollup")
+	pgtest.Eventually(t, url, "SELECT outcome IS NULL FROM pgtender.run WHERE job = 'rollup'")
 
-	other.Process.Kill()
-	other.Wait()
+	end(other)
 	var r *rig
 	r = assemble(t, url, nil, nil, task("rollup", "", "@yearly", insert(func() *pgxpool.Pool { return r.pool }, nothing, nothing)))
 	r.start()
@@ -215,13 +238,62 @@ func TestARunThatWasKilled(t *testing.T) {
 		t.Fatalf("%+v", e)
 	}
 	r.halt()
-	got := rows(t, url, "trigger, outcome, error")
-	if len(got) != 2 || !strings.HasPrefix(got[0], "catch-up failure interrupted: the process that ran it (") || got[1] != "catch-up success" {
-		t.Errorf("ledger:\n%s", lines(got))
-	}
+	pgtest.Eventually(t, url, `SELECT string_agg(concat_ws(' ', trigger, outcome, error), '|' ORDER BY id) LIKE
+		'catch-up failure interrupted: the process that ran it (victim) ended%|catch-up success' FROM pgtender.run WHERE job = 'rollup'`)
 	if n := done(t, url); n != 1 {
 		t.Errorf("%d committed, want 1", n)
 	}
+}
+
+// A leader that is stopped, as by SIGSTOP or a frozen machine, is followed by another; what it had under way stays its own
+// until it wakes; then it gives up, and begins nothing.
+func TestALeaderThatIsStoppedAndWakes(t *testing.T) {
+	t.Parallel()
+	url := workplace(t)
+	other := launchVictim(t, url)
+	pgtest.Eventually(t, url, "SELECT EXISTS (SELECT FROM pgtender.run WHERE job = 'eager' AND outcome = 'success')")
+	signal(t, other, syscall.SIGSTOP)
+
+	clock := newClock("2026-08-05 12:02:30")
+	var r *rig
+	r = assemble(t, url, clock, func(o *jobs.Options) { o.LockWait = 100 * time.Millisecond },
+		task("rollup", "", "*/5 * * * *", insert(func() *pgxpool.Pool { return r.pool }, nothing, nothing)))
+	r.start()
+	if e := r.next(); e.Outcome != jobs.Skipped || !strings.Contains(e.Summary, "busy: task rollup is being worked on by pgtender: rollup") {
+		t.Fatalf("%+v", e)
+	}
+	signal(t, other, syscall.SIGCONT)
+	pgtest.Eventually(t, url, "SELECT EXISTS (SELECT FROM pgtender.run WHERE job = 'rollup' AND instance = 'victim' AND error LIKE 'interrupted: the session that holds the locks was lost%')")
+	clock.set("2026-08-05 12:05:00")
+	if e := r.next(); e.Outcome != jobs.Success {
+		t.Fatalf("%+v", e)
+	}
+	pgtest.Eventually(t, url, `SELECT NOT EXISTS (SELECT FROM pgtender.run v WHERE v.instance = 'victim' AND v.started_at > (SELECT min(started_at) FROM pgtender.run w WHERE w.instance <> 'victim'))`)
+	if n := done(t, url); n != 1 {
+		t.Errorf("%d committed, want 1", n)
+	}
+}
+
+func TestNoFreeConnection(t *testing.T) {
+	t.Parallel()
+	url := pgtest.Database(t)
+	role := pgtest.Role(t, url, "DO $$ BEGIN EXECUTE format('GRANT CREATE ON DATABASE %I TO {role}', current_database()); END $$")
+	limit := func(n int) {
+		pgtest.Exec(t, url, fmt.Sprintf("DO $$ BEGIN EXECUTE format('ALTER ROLE %%I CONNECTION LIMIT %d', (SELECT usename FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'pgtender: leader')); END $$", n))
+	}
+	clock := newClock("2026-08-05 12:02:30")
+	r := launch(t, role, clock, nil, task("rollup", "", "*/5 * * * *", succeed))
+	r.next()
+	limit(0)
+	clock.set("2026-08-05 12:05:00")
+	until(t, "it wants to run", func() bool { return !r.Status()[0].Running.IsZero() })
+	pgtest.Eventually(t, url, "SELECT count(*) = 1 FROM pgtender.run")
+	limit(-1)
+	if e := r.next(); e.Outcome != jobs.Success {
+		t.Fatalf("%+v", e)
+	}
+	r.halt()
+	wantRows(t, url, "trigger, "+when+", outcome", "catch-up 12:02:30 success", "schedule 12:05:00 success")
 }
 
 // A run whose session is lost is cancelled, and when another daemon took it for dead, it can commit nothing.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime/debug"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -144,8 +143,7 @@ func (a *attempt) enter(ctx context.Context, rep *Report) (session *leader.Sessi
 }
 
 func (a *attempt) tryEnter(ctx context.Context, rep *Report) (session *leader.Session, busy string, err error) {
-	label := strings.TrimRight(": "+a.task.Job+" "+a.task.Target, " ")
-	session, err = leader.Open(ctx, a.r.opt.URL, label, runPulse)
+	session, err = leader.Open(ctx, a.r.opt.URL, ": "+a.task.label(), runPulse)
 	if err != nil {
 		return nil, "", err
 	}

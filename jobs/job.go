@@ -37,7 +37,7 @@ type Task struct {
 	Spec     string        // the schedule as written
 	Timeout  time.Duration // of one run; 0: none
 	// Locks name the objects that no two runs may work on at once, in this daemon, another one, or a shell:
-	// "public.training_records". Sorted.
+	// "public.training_records". Without any, the task still never runs twice at once.
 	Locks []string
 	// Order groups the runs that are due at the same moment: lower ones first (partition 10, archive 20, refresh 30 …).
 	Order int

@@ -44,7 +44,7 @@ func (r *Runner) RunOnce(ctx context.Context, once Once) ([]Report, error) {
 			continue
 		}
 		if ctx.Err() != nil {
-			left = append(left, strings.TrimRight(t.Job+" "+t.Target, " "))
+			left = append(left, t.label())
 			continue
 		}
 		rep := r.runNow(ctx, i, once)

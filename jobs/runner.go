@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -146,7 +147,9 @@ func NewRunner(opt Options, tasks []Task) (*Runner, error) {
 		} else {
 			seen[key] = true
 		}
-		t.Locks = slices.Compact(slices.Sorted(slices.Values(t.Locks)))
+		if t.Locks = slices.Compact(slices.Sorted(slices.Values(t.Locks))); len(t.Locks) == 0 {
+			t.Locks = []string{"task " + t.label()} // no task runs twice at once, in whatever process
+		}
 		r.schedules, r.atStart = append(r.schedules, inZone(t.Schedule, opt.Location)), append(r.atStart, t.AtStart)
 		r.status = append(r.status, TaskStatus{Job: t.Job, Target: t.Target, Spec: t.Spec, Counts: map[Outcome]int64{}})
 	}
@@ -237,6 +240,8 @@ func (r *Runner) activeIDs() (ids []int64) {
 	}
 	return ids
 }
+
+func (t *Task) label() string { return strings.TrimRight(t.Job+" "+t.Target, " ") }
 
 var (
 	errShutdown = errors.New("stopped by shutdown")

@@ -41,7 +41,8 @@ type TaskStatus struct {
 	Counts map[Outcome]int64 `json:"counts,omitempty"`
 }
 
-// Observer is told of each run of this process when it has ended, also of those skipped by the runner. It must not block.
+// Observer is told of each run of this process when it has ended, also of those skipped by the runner, and from
+// several goroutines at once. It must not block.
 type Observer interface {
 	Finished(task Task, r Result, err error, d time.Duration)
 }

@@ -125,7 +125,7 @@ func newPooler(t *testing.T, target string, size int) string {
 			wg.Go(func() {
 				defer stop()
 				defer client.Close()
-				p.serve(ctx, client, number) // its error: the client went away
+				_ = p.serve(ctx, client, number) // the client went away
 			})
 		}
 	})
