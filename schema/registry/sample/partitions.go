@@ -7,27 +7,33 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/pgtender/pgtender/internal/config"
+	"github.com/pgtender/pgtender/internal/parts"
 	"github.com/pgtender/pgtender/internal/pg"
 )
 
 // makePartitions makes the monthly partitions, in UTC, that rows of the last 18 months need, as the
-// partition job would: a table like the parent, a CHECK that proves the bounds, ATTACH. A month whose
-// partition is there is left out.
-func makePartitions(ctx context.Context, tx pgx.Tx, table string, now time.Time) (int, error) {
-	there, err := boundsOf(ctx, tx, table)
+// partition job would; it returns how many. A month that is covered already is left out.
+func makePartitions(ctx context.Context, tx pgx.Tx, table config.Table, now time.Time) (int, error) {
+	sets, err := parts.Read(ctx, tx, []config.Table{table})
 	if err != nil {
 		return 0, err
 	}
-	made := 0
+	set := sets[0]
+	if set.Problem != nil {
+		return 0, set.Problem
+	}
 	now = now.UTC()
-	// Not now minus 18 months: that is a later month, when it has fewer days than today's number.
+	// Not now minus 18 months: that is in a later month, when the month has fewer days.
 	first := time.Date(now.Year(), now.Month()-months, 1, 0, 0, 0, 0, time.UTC)
-	for from := first; !from.After(now); from = from.AddDate(0, 1, 0) {
-		to := from.AddDate(0, 1, 0)
-		if there[fmt.Sprintf("FOR VALUES FROM ('%s') TO ('%s')", bound(from), bound(to))] {
+	starts := parts.Boundaries(config.Month, first, months+1, time.UTC)
+	made := 0
+	for i, from := range starts[:months+1] {
+		month := parts.Range{Lower: set.Key.At(from), Upper: set.Key.At(starts[i+1])}
+		if covered(set, month) {
 			continue
 		}
-		if err := makePartition(ctx, tx, table, from, to); err != nil {
+		if err := makePartition(ctx, tx, set, month); err != nil {
 			return made, err
 		}
 		made++
@@ -35,16 +41,23 @@ func makePartitions(ctx context.Context, tx pgx.Tx, table string, now time.Time)
 	return made, nil
 }
 
-func makePartition(ctx context.Context, tx pgx.Tx, table string, from, to time.Time) error {
-	parent := pg.Ident("public", table)
-	name := table + from.Format("_2006_01")
-	child := pg.Ident("public", name)
+func covered(set parts.Set, r parts.Range) bool {
+	for _, c := range set.Children {
+		if c.Lower.Compare(r.Lower) <= 0 && r.Upper.Compare(c.Upper) <= 0 {
+			return true
+		}
+	}
+	return false
+}
+
+func makePartition(ctx context.Context, tx pgx.Tx, set parts.Set, r parts.Range) error {
+	parent := pg.Ident(set.Table.Schema, set.Table.Name)
+	name := parts.Fit(set.Table.Name, r.Lower.Time.Format("_2006_01"))
+	child := pg.Ident(set.Table.Schema, name)
 	for _, sql := range []string{
-		fmt.Sprintf("CREATE TABLE %s (LIKE %s INCLUDING ALL EXCLUDING IDENTITY)", child, parent),
-		fmt.Sprintf("ALTER TABLE %s ADD CONSTRAINT %s CHECK (created_at IS NOT NULL AND created_at >= %s AND created_at < %s)",
-			child, pg.Ident(name+"_bounds"), pg.Literal(bound(from)), pg.Literal(bound(to))),
-		fmt.Sprintf("ALTER TABLE %s ATTACH PARTITION %s FOR VALUES FROM (%s) TO (%s)",
-			parent, child, pg.Literal(bound(from)), pg.Literal(bound(to))),
+		fmt.Sprintf("CREATE TABLE %s (LIKE %s INCLUDING ALL EXCLUDING IDENTITY, CONSTRAINT %s CHECK (%s))",
+			child, parent, parts.BoundsCheck, set.Key.Check(r)),
+		fmt.Sprintf("ALTER TABLE %s ATTACH PARTITION %s %s", parent, child, set.Key.ForValues(r)),
 	} {
 		if _, err := tx.Exec(ctx, sql); err != nil {
 			return fmt.Errorf("make partition %s: %w", name, err)
@@ -52,26 +65,3 @@ func makePartition(ctx context.Context, tx pgx.Tx, table string, from, to time.T
 	}
 	return nil
 }
-
-// boundsOf returns the bounds of a table's partitions as PostgreSQL writes them in UTC.
-func boundsOf(ctx context.Context, tx pgx.Tx, table string) (map[string]bool, error) {
-	rows, err := tx.Query(ctx, `
-		SELECT pg_get_expr(c.relpartbound, c.oid)
-		FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
-		WHERE i.inhparent = $1::text::regclass`, pg.Ident("public", table))
-	if err != nil {
-		return nil, fmt.Errorf("read the partitions of %s: %w", table, err)
-	}
-	bounds, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		return nil, fmt.Errorf("read the partitions of %s: %w", table, err)
-	}
-	there := map[string]bool{}
-	for _, b := range bounds {
-		there[b] = true
-	}
-	return there, nil
-}
-
-// bound writes a boundary with its offset.
-func bound(t time.Time) string { return t.Format("2006-01-02 15:04:05") + "+00" }

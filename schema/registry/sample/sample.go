@@ -16,6 +16,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/pgtender/pgtender/internal/config"
 	"github.com/pgtender/pgtender/internal/pg"
 )
 
@@ -141,12 +142,12 @@ func requireEmpty(ctx context.Context, tx pgx.Tx) error {
 }
 
 func fill(ctx context.Context, tx pgx.Tx, now time.Time, log func(string)) error {
-	for _, table := range []string{"inference_requests", "training_records"} {
-		made, err := makePartitions(ctx, tx, table, now)
+	for _, name := range []string{"inference_requests", "training_records"} {
+		made, err := makePartitions(ctx, tx, config.Table{Schema: "public", Name: name}, now)
 		if err != nil {
 			return err
 		}
-		log(fmt.Sprintf("%s: %d partitions made", table, made))
+		log(fmt.Sprintf("%s: %d partitions made", name, made))
 	}
 	// Rows that draw their number from a sequence begin at 1, also after a load that was rolled back.
 	if err := setSequences(ctx, tx); err != nil {

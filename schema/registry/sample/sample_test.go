@@ -145,7 +145,7 @@ func TestSampleIsWhatItPromises(t *testing.T) {
 			!strings.HasPrefix(bounds[18], table+"_2026_08 ") {
 			t.Errorf("partitions of %s: %s", table, strings.Join(bounds, "\n"))
 		}
-		if n := get[int](t, conn, `SELECT count(*) FROM pg_inherits AS i JOIN pg_constraint AS c ON c.conrelid = i.inhrelid AND c.conname LIKE '%\_bounds'
+		if n := get[int](t, conn, `SELECT count(*) FROM pg_inherits AS i JOIN pg_constraint AS c ON c.conrelid = i.inhrelid AND c.conname = 'pgtender_bounds'
 			WHERE i.inhparent = to_regclass('public.' || $1) AND c.contype = 'c' AND c.convalidated`, table); n != 19 {
 			t.Errorf("%s: %d partitions have a CHECK of their bounds", table, n)
 		}
