@@ -133,9 +133,13 @@ func (r *reader) leave(what string) { r.left[what] = true }
 
 // set adds a fact unless its value is empty.
 func (o *Object) set(name, value string) *Object {
-	if value != "" {
-		o.Facts = append(o.Facts, Fact{name, value})
+	if value == "" {
+		return o
 	}
+	if name != FactComment && !strings.HasPrefix(name, PrefixColumnComment) {
+		value = canonical(value)
+	}
+	o.Facts = append(o.Facts, Fact{name, value})
 	return o
 }
 
