@@ -45,6 +45,7 @@ type Collector struct {
 	log    *zap.Logger
 	slots  chan struct{}
 	ready  chan struct{} // closed when each check was tried once
+	nudges map[string]chan struct{}
 
 	mu      sync.RWMutex
 	results map[string]Result
@@ -62,7 +63,10 @@ func NewCollector(o Options) *Collector {
 		o.Parallel = 2
 	}
 	c := &Collector{checks: o.Checks, pool: o.Pool, now: o.Now, log: o.Log,
-		slots: make(chan struct{}, o.Parallel), ready: make(chan struct{}), results: map[string]Result{}}
+		slots: make(chan struct{}, o.Parallel), ready: make(chan struct{}), nudges: map[string]chan struct{}{}, results: map[string]Result{}}
+	for _, check := range c.checks {
+		c.nudges[check.Name] = make(chan struct{}, 1)
+	}
 	if len(c.checks) == 0 {
 		close(c.ready)
 	}
@@ -81,17 +85,41 @@ func (c *Collector) Run(ctx context.Context) error {
 	return group.Wait()
 }
 
-// loop runs one check at its interval, which jitter keeps apart from the others'.
+// troubledEvery is how soon a check that was not ok is tried again, if its interval is longer: what was mended should be seen.
+const troubledEvery = 10 * time.Second
+
+// loop runs one check at its interval, which jitter keeps apart from the others', and when it is nudged.
 func (c *Collector) loop(ctx context.Context, check Check) {
 	wait := rand.N(100 * time.Millisecond)
 	for {
+		timer := time.NewTimer(wait)
 		select {
 		case <-ctx.Done():
+			timer.Stop()
 			return
-		case <-time.After(wait):
+		case <-timer.C:
+		case <-c.nudges[check.Name]:
+			timer.Stop()
 		}
-		c.try(ctx, check)
-		wait = check.Every - check.Every/10 + rand.N(check.Every/5+1)
+		every := check.Every
+		if c.try(ctx, check) != OK {
+			every = min(every, troubledEvery)
+		}
+		wait = every - every/10 + rand.N(every/5+1)
+	}
+}
+
+// Nudge has the checks of the groups, or all when none is named, tried again at once: something was done that they are about.
+// It does not wait.
+func (c *Collector) Nudge(groups ...string) {
+	for _, check := range c.checks {
+		if len(groups) > 0 && !slices.Contains(groups, check.Group) {
+			continue
+		}
+		select {
+		case c.nudges[check.Name] <- struct{}{}:
+		default: // it was nudged already
+		}
 	}
 }
 
@@ -141,19 +169,19 @@ func (c *Collector) Ready() bool {
 func (c *Collector) Now() time.Time { return c.now() }
 
 // try runs one check and keeps the answer, unless ctx ended meanwhile.
-func (c *Collector) try(ctx context.Context, check Check) {
+func (c *Collector) try(ctx context.Context, check Check) Status {
 	select {
 	case c.slots <- struct{}{}:
 		defer func() { <-c.slots }()
 	case <-ctx.Done():
-		return
+		return Unknown
 	}
 	started := time.Now()
 	findings, err := c.ask(ctx, check)
 	if ctx.Err() != nil {
-		return
+		return Unknown
 	}
-	c.keep(check, findings, err, time.Since(started))
+	return c.keep(check, findings, err, time.Since(started))
 }
 
 func (c *Collector) ask(ctx context.Context, check Check) ([]Finding, error) {
@@ -193,7 +221,7 @@ func (c *Collector) inTx(ctx context.Context, check Check, f func(tx pgx.Tx) err
 
 // keep stores an answer. A failure takes the place of the findings, so that no stale value is shown, but not of At, so that
 // its age goes on.
-func (c *Collector) keep(check Check, findings []Finding, err error, took time.Duration) {
+func (c *Collector) keep(check Check, findings []Finding, err error, took time.Duration) Status {
 	r := Result{Check: check.Name, Group: check.Group, Unit: check.Unit, Findings: findings, At: c.now(), Took: took, Err: err}
 	if len(findings) == 0 {
 		r.Findings = []Finding{{Message: "nothing found"}}
@@ -217,6 +245,7 @@ func (c *Collector) keep(check Check, findings []Finding, err error, took time.D
 	case err == nil && last.Err != nil:
 		c.log.Info("check works again", zap.String("check", check.Name))
 	}
+	return r.Status()
 }
 
 // explain puts a check's failure in one line.

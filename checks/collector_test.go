@@ -162,6 +162,46 @@ func TestCollectorRunsInTheBackgroundAndStops(t *testing.T) {
 	}
 }
 
+func TestNudgeBringsTheNextTryForward(t *testing.T) {
+	t.Parallel()
+	asked := make(chan string, 100)
+	check := func(name, group string) Check {
+		return Check{Name: name, Group: group, Memory: true, Every: time.Hour, Deadline: time.Second, Run: func(context.Context, pgx.Tx) ([]Finding, error) {
+			asked <- name
+			return nil, nil
+		}}
+	}
+	c := NewCollector(Options{Checks: []Check{check("a", "views"), check("b", "partitions")}})
+	e := NewExporter(ExporterOptions{Collector: c})
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- c.Run(ctx) }()
+	first := []string{<-asked, <-asked}
+	slices.Sort(first)
+	if !slices.Equal(first, []string{"a", "b"}) {
+		t.Errorf("first round: %v", first)
+	}
+	e.Observe("refresh", "public.mv", "noop", time.Second) // changed nothing
+	e.Observe("refresh", "public.mv", "success", time.Second)
+	if name := <-asked; name != "a" {
+		t.Errorf("after a refresh %s was asked", name)
+	}
+	e.Observe("archive", "public.events", "failure", time.Second)
+	if name := <-asked; name != "b" {
+		t.Errorf("after an archive run %s was asked", name)
+	}
+	e.Observe("drift", "", "success", time.Second)
+	all := []string{<-asked, <-asked}
+	slices.Sort(all)
+	if !slices.Equal(all, []string{"a", "b"}) || len(asked) > 0 {
+		t.Errorf("after an apply: %v and %d more", all, len(asked))
+	}
+	stop()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
 func TestCollectorSurvivesTheServersStop(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Private(t)

@@ -91,15 +91,33 @@ func (e *Exporter) start(job, target string) {
 	e.durations.WithLabelValues(job)
 }
 
-// Observe counts a run that has ended in this process.
+// Observe counts a run that has ended in this process, and has the checks look again at what it may have changed.
 func (e *Exporter) Observe(job, target, outcome string, took time.Duration) {
 	e.runs.WithLabelValues(job, target, outcome).Inc()
 	if view, ok := e.refreshed(job, target); ok {
 		e.refreshes.WithLabelValues(view.Schema, view.Name, outcome).Inc()
 	}
+	if outcome == "success" || outcome == "failure" {
+		e.opt.Collector.Nudge(touched(job)...)
+	}
 	if outcome != "skipped" { // it took no time, and would hide how long the others take
 		e.durations.WithLabelValues(job).Observe(took.Seconds())
 	}
+}
+
+// touched are the groups of checks that a job's runs bear on; none: all.
+func touched(job string) []string {
+	switch job {
+	case "partition", "archive":
+		return []string{"partitions", "archive"}
+	case "refresh":
+		return []string{"views"}
+	case "io":
+		return []string{"server"}
+	case "drift":
+		return nil
+	}
+	return []string{"own"} // analyze changes nothing that a check looks at
 }
 
 // refreshed is the view of a run of the refresh job.

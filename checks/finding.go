@@ -3,8 +3,6 @@ package checks
 import (
 	"fmt"
 	"time"
-
-	"github.com/jackc/pgx/v5"
 )
 
 // maxObjects bounds the findings of one check that names whatever it comes upon, and so the number of series.
@@ -32,14 +30,6 @@ func above(value, warning, critical float64) Status {
 		return Warning
 	}
 	return OK
-}
-
-// collect reads all rows with one function.
-func collect[T any](rows pgx.Rows, err error, f func(pgx.CollectableRow) (T, error)) ([]T, error) {
-	if err != nil {
-		return nil, err
-	}
-	return pgx.CollectRows(rows, f)
 }
 
 // span writes a duration of seconds as people say it: 45 s, 12 min, 5 h, 3 d.

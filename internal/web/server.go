@@ -115,7 +115,7 @@ func (s *Server) Run(ctx context.Context) error {
 		err = s.http.Close()
 	}
 	s.listener.Close() // Serve may not have begun
-	<-served
+	_ = <-served       // http.ErrServerClosed
 	if err != nil {
 		return fmt.Errorf("stop serving on %s: %w", s.Addr(), err)
 	}
