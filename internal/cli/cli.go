@@ -72,7 +72,7 @@ archives what is old, refreshes materialised views, watches asynchronous I/O, an
 		SilenceUsage:  true,
 	}
 	flags := root.PersistentFlags()
-	flags.StringVarP(&a.configFile, "config", "c", "atlas.hcl", "the `file` that declares the schema and how it is kept")
+	flags.StringVarP(&a.configFile, "config", "c", "", "the `file` that declares the schema and how it is kept (default atlas.hcl)")
 	flags.StringVar(&a.envName, "env", "", "the env block to use; may be left out when the file has one (`name`)")
 	flags.StringArrayVar(&a.vars, "var", nil, "value of a variable of the file (`name=value`); may be given again")
 	flags.StringVar(&a.url, "url", "", "the database; overrides the file (`connection string`)")
@@ -94,7 +94,7 @@ archives what is old, refreshes materialised views, watches asynchronous I/O, an
 }
 
 // load reads the configuration with the flags laid over it.
-func (a *app) load(cmd *cobra.Command) (*config.Env, error) {
+func (a *app) load() (*config.Env, error) {
 	vars := map[string]string{}
 	for _, v := range a.vars {
 		name, value, ok := strings.Cut(v, "=")
@@ -104,8 +104,8 @@ func (a *app) load(cmd *cobra.Command) (*config.Env, error) {
 		vars[name] = value
 	}
 	return config.Load(config.LoadOptions{
-		File: a.configFile, FileGiven: cmd.Flags().Changed("config"), Env: a.envName, Vars: vars, Getenv: a.getenv,
-		URL: a.url, DevURL: a.devURL, To: a.to,
+		File: a.configFile, Env: a.envName, Vars: vars, Getenv: a.getenv,
+		Flags: config.Flags{URL: a.url, DevURL: a.devURL, To: a.to},
 	})
 }
 

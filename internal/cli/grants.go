@@ -23,7 +23,7 @@ administrator, once the schema has been applied:
 
     pgtender grants --role tender | psql "$ADMIN_URL"`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			env, err := a.load(cmd)
+			env, err := a.load()
 			if err != nil {
 				return err
 			}

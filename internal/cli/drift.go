@@ -1,0 +1,116 @@
+package cli
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pgtender/pgtender/schema"
+	"github.com/pgtender/pgtender/schema/catalog"
+	"github.com/pgtender/pgtender/schema/plan"
+)
+
+func (a *app) driftCommand() *cobra.Command {
+	var format string
+	cmd := &cobra.Command{
+		Use: "drift", GroupID: "schema", Short: "Does the live schema equal the declared one?", Args: noArgs,
+		Long: `Compare the live schema with the declared one, and name what differs. Nothing is changed. Exit code 0: equal; 2: they
+differ; 1: error.`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := formatFlag(format, "text", "json"); err != nil {
+				return err
+			}
+			env, err := a.loadDeclared()
+			if err != nil {
+				return err
+			}
+			log, err := a.logger()
+			if err != nil {
+				return err
+			}
+			drift, err := a.engine(env, log).Drift(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if format == "json" {
+				err = printJSON(a.stdout, newDriftReport(drift))
+			} else {
+				a.printDrift(drift)
+			}
+			if err == nil && len(drift.Differences) > 0 {
+				return exitCode(exitChanges)
+			}
+			return err
+		},
+	}
+	cmd.Flags().StringVar(&format, "format", "text", "text or json")
+	return cmd
+}
+
+func (a *app) printDrift(drift *schema.Drift) {
+	for _, d := range drift.Differences {
+		fmt.Fprintf(a.stdout, "%s: %s\n", d.Key, changeInWords(d.Change))
+		for _, delta := range d.Deltas {
+			fmt.Fprintf(a.stdout, "    %s\n", plan.Describe(delta))
+		}
+	}
+	for _, u := range drift.Unmanaged {
+		fmt.Fprintf(a.stdout, "not compared: %s %s\n", u.Kind, u.Name)
+	}
+	switch n := len(drift.Differences); n {
+	case 0:
+		fmt.Fprintln(a.stdout, "The live schema equals the declared one.")
+	case 1:
+		fmt.Fprintln(a.stdout, "1 object differs. To see what would put it right: pgtender plan")
+	default:
+		fmt.Fprintf(a.stdout, "%d objects differ. To see what would put them right: pgtender plan\n", n)
+	}
+}
+
+func changeInWords(c catalog.Change) string {
+	switch c {
+	case catalog.Missing:
+		return "declared, but not in the database"
+	case catalog.Extra:
+		return "in the database, but not declared"
+	}
+	return "differs"
+}
+
+// driftReport is what `pgtender drift --format json` prints. Fields are added, never changed.
+type driftReport struct {
+	Equal       bool                `json:"equal"`
+	Differences []driftDifference   `json:"differences"` // sorted by object
+	Unmanaged   []catalog.Unmanaged `json:"unmanaged"`   // in the database, of a kind that is not compared
+	LeftAlone   []string            `json:"left_alone"`  // kept out by a pattern or a policy
+}
+
+type driftDifference struct {
+	Object string       `json:"object"`
+	Change string       `json:"change"` // missing, extra, changed
+	Facts  []driftDelta `json:"facts,omitempty"`
+}
+
+type driftDelta struct {
+	Name     string `json:"name"`
+	Live     string `json:"live"`
+	Declared string `json:"declared"`
+}
+
+func newDriftReport(drift *schema.Drift) driftReport {
+	r := driftReport{Equal: len(drift.Differences) == 0, Differences: []driftDifference{}, Unmanaged: drift.Unmanaged, LeftAlone: drift.LeftAlone}
+	if r.Unmanaged == nil {
+		r.Unmanaged = []catalog.Unmanaged{}
+	}
+	if r.LeftAlone == nil {
+		r.LeftAlone = []string{}
+	}
+	for _, d := range drift.Differences {
+		out := driftDifference{Object: d.Key.String(), Change: string(d.Change)}
+		for _, delta := range d.Deltas {
+			out.Facts = append(out.Facts, driftDelta(delta))
+		}
+		r.Differences = append(r.Differences, out)
+	}
+	return r
+}

@@ -1,0 +1,184 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/spf13/cobra"
+	"go.uber.org/zap"
+
+	"github.com/pgtender/pgtender/internal/config"
+	"github.com/pgtender/pgtender/jobs"
+)
+
+func (a *app) jobCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "job", GroupID: "keep", Short: "The jobs: list them, run one now", Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
+	cmd.AddCommand(a.jobListCommand(), a.jobRunCommand())
+	return cmd
+}
+
+func (a *app) jobListCommand() *cobra.Command {
+	var format string
+	cmd := &cobra.Command{
+		Use: "list", Short: "List the jobs with their schedules, last and next runs", Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := formatFlag(format, "text", "json"); err != nil {
+				return err
+			}
+			w, err := a.workshop(cmd.Context(), zap.NewNop())
+			if err != nil {
+				return err
+			}
+			defer w.close()
+			status, err := w.runner.History(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if format == "json" {
+				return printJSON(a.stdout, status)
+			}
+			t := newTable(a.stdout, "job", "target", "schedule", "next run", "last run", "outcome", "summary")
+			for _, s := range status {
+				row := table.Row{s.Job, s.Target, s.Spec, moment(s.Next, w.env.Daemon.Location), "-", "-", ""}
+				if s.Last != nil {
+					row[4], row[5], row[6] = moment(s.Last.Finished, w.env.Daemon.Location), s.Last.Outcome, s.Last.Summary
+					if s.Last.Error != "" {
+						row[6] = s.Last.Error
+					}
+				}
+				t.AppendRow(row)
+			}
+			t.Render()
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&format, "format", "text", "text or json")
+	return cmd
+}
+
+func (a *app) jobRunCommand() *cobra.Command {
+	var tableName string
+	var dryRun bool
+	cmd := &cobra.Command{
+		Use: "run NAME", Short: "Run a job now, on all its targets or on one",
+		Long: `Run a job now, whatever its schedule says and whoever leads: partition, archive, refresh, io, analyze, drift, or an own
+job's name. A target that another process works on is waited for, then skipped.`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return errors.New("name one job, for example: pgtender job run partition")
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			log, err := a.logger()
+			if err != nil {
+				return err
+			}
+			w, err := a.workshop(cmd.Context(), log)
+			if err != nil {
+				return err
+			}
+			defer w.close()
+			filter, err := w.pick(args[0], tableName)
+			if err != nil {
+				return err
+			}
+			return a.runOnce(cmd.Context(), w, jobs.Once{Filter: filter, DryRun: dryRun})
+		},
+	}
+	cmd.Flags().StringVar(&tableName, "table", "", "only this table or view (`name` or schema.name)")
+	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "say what would be done, and do nothing")
+	return cmd
+}
+
+// pick checks that the job and the target exist and returns the filter that selects them.
+func (w *workshop) pick(job, tableName string) (func(jobs.Task) bool, error) {
+	var names, targets []string
+	matches := func(t jobs.Task) bool {
+		return t.Job == job && (tableName == "" || t.Target == tableName || strings.HasSuffix(t.Target, "."+tableName))
+	}
+	found := 0
+	for _, t := range w.tasks {
+		names = append(names, t.Job)
+		if t.Job == job {
+			targets = append(targets, t.Target)
+		}
+		if matches(t) {
+			found++
+		}
+	}
+	slices.Sort(names)
+	switch {
+	case found > 0:
+		return matches, nil
+	case len(targets) == 0 && slices.Contains(builtinJobs, job):
+		return nil, fmt.Errorf("%s declares nothing for the job %q: add a block to the env, see docs/configuration.md", orNone(w.env.File), job)
+	case len(targets) == 0:
+		return nil, fmt.Errorf("there is no job %q in %s; its jobs are: %s", job, orNone(w.env.File), strings.Join(slices.Compact(names), ", "))
+	default:
+		return nil, fmt.Errorf("the job %q has no target %q; its targets are: %s", job, tableName, strings.Join(targets, ", "))
+	}
+}
+
+var builtinJobs = []string{"partition", "archive", "refresh", "io", "analyze", "drift"}
+
+// runOnce runs the selected tasks and prints one line each. A failure of any is exit code 1.
+func (a *app) runOnce(ctx context.Context, w *workshop, once jobs.Once) error {
+	failed := false
+	once.Say = func(_ jobs.Task, line string) { fmt.Fprintln(a.stdout, line) }
+	once.Ended = func(r jobs.Report) {
+		name := strings.TrimSpace(r.Task.Job + " " + r.Task.Target)
+		if r.Err != nil {
+			failed = true
+			fmt.Fprintf(a.stderr, "pgtender: %s: %v\n", name, r.Err)
+			return
+		}
+		fmt.Fprintf(a.stdout, "%s: %s: %s (%s)\n", name, r.Result.Outcome, r.Result.Summary, r.Duration.Round(time.Millisecond))
+	}
+	if _, err := w.runner.RunOnce(ctx, once); err != nil {
+		return err
+	}
+	if failed {
+		return exitCode(exitError)
+	}
+	return nil
+}
+
+// workshop is what a command that runs jobs works with.
+type workshop struct {
+	env    *config.Env
+	pool   *pgxpool.Pool
+	tasks  []jobs.Task
+	runner *jobs.Runner
+}
+
+func (w *workshop) close() { w.pool.Close() }
+
+func (a *app) workshop(ctx context.Context, log *zap.Logger) (*workshop, error) {
+	env, err := a.load()
+	if err != nil {
+		return nil, err
+	}
+	pool, err := a.open(ctx, env)
+	if err != nil {
+		return nil, err
+	}
+	tasks, err := a.tasks(ctx, env, pool, a.engine(env, log))
+	if err != nil {
+		pool.Close()
+		return nil, err
+	}
+	runner, err := jobs.NewRunner(jobs.Options{URL: env.URL, Pool: pool, Location: env.Daemon.Location, Log: log}, tasks)
+	if err != nil {
+		pool.Close()
+		return nil, err
+	}
+	return &workshop{env, pool, tasks, runner}, nil
+}
