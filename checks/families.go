@@ -50,6 +50,7 @@ func Families() []Family {
 		{"pgtender_matview_refreshes_total", Counter, append(slices.Clone(view), "outcome"), "Number of refreshes of the materialised view that ended in this process, by outcome: success, failure, skipped, noop.", "this process"},
 
 		{"pgtender_io_setting", Gauge, []string{"name"}, "Value in force of an asynchronous I/O setting that is a number or a switch (0, 1), in the unit of pg_settings.", "check io_settings"},
+		{"pgtender_io_method_info", Gauge, []string{"method"}, "Always 1; the label is the asynchronous I/O method in force: sync, worker, io_uring.", "check io_settings"},
 		{"pgtender_io_pending_restart", Gauge, []string{"name"}, "1 when another value of the asynchronous I/O setting waits for a restart of the server, else 0.", "check io_settings"},
 
 		{"pgtender_check_status", Gauge, []string{"check", "object"}, "State of the object under the check: 0 ok, 1 warning, 2 critical. Absent while it is not known.", "every check"},

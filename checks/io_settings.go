@@ -9,7 +9,7 @@ import (
 
 // The server caps io_combine_limit at io_max_combine_limit, silently.
 const ioSettingsSQL = `
-SELECT s.name, pending_restart, vartype IN ('integer', 'real', 'bool'),
+SELECT s.name, setting, pending_restart, vartype IN ('integer', 'real', 'bool'),
        CASE WHEN vartype NOT IN ('integer', 'real', 'bool') THEN 0
             WHEN vartype = 'bool' THEN (setting = 'on')::int
             WHEN s.name = 'io_combine_limit'
@@ -31,12 +31,15 @@ func ioSettings() Check {
 			}
 			all := Finding{Message: "no I/O setting waits for a restart"}
 			var waiting []Finding
-			var name string
+			var name, text string
 			var pending, numeric bool
 			var value float64
-			_, err = pgx.ForEachRow(rows, []any{&name, &pending, &numeric, &value}, func() error {
+			_, err = pgx.ForEachRow(rows, []any{&name, &text, &pending, &numeric, &value}, func() error {
 				if numeric {
 					all.Samples = append(all.Samples, Sample{"pgtender_io_setting", []string{name}, value})
+				}
+				if name == "io_method" {
+					all.Samples = append(all.Samples, Sample{"pgtender_io_method_info", []string{text}, 1})
 				}
 				p := 0.0
 				if pending {

@@ -103,6 +103,7 @@ func TestIOSettings(t *testing.T) {
 			t.Errorf("%s = %g, want %g", name, got, want)
 		}
 	}
+	sample(t, f, "pgtender_io_method_info", "worker")
 	if sample(t, f, "pgtender_io_pending_restart", "io_method") != 0 {
 		t.Error("io_method waits for a restart")
 	}

@@ -115,7 +115,9 @@ func (s *Server) Run(ctx context.Context) error {
 		err = s.http.Close()
 	}
 	s.listener.Close() // Serve may not have begun
-	_ = <-served       // http.ErrServerClosed
+	if ended := <-served; err == nil && !errors.Is(ended, http.ErrServerClosed) && !errors.Is(ended, net.ErrClosed) {
+		err = ended
+	}
 	if err != nil {
 		return fmt.Errorf("stop serving on %s: %w", s.Addr(), err)
 	}

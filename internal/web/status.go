@@ -34,7 +34,8 @@ type Status struct {
 	Tables   []Table       `json:"tables"` // of partition and archive policies
 	Jobs     []Job         `json:"jobs"`
 	Views    []View        `json:"views"` // of refresh policies
-	IO       []Setting     `json:"io"`    // settings that are numbers or switches
+	IOMethod string        `json:"io_method,omitempty"`
+	IO       []Setting     `json:"io"` // settings that are numbers or switches
 	Schema   Schema        `json:"schema"`
 }
 
@@ -138,6 +139,9 @@ func (s Source) status() *Status {
 	for _, sample := range known.all["pgtender_io_setting"] {
 		pending := known.value("pgtender_io_pending_restart", sample.Labels...)
 		out.IO = append(out.IO, Setting{sample.Labels[0], sample.Value, pending != nil && *pending == 1})
+	}
+	for _, sample := range known.all["pgtender_io_method_info"] {
+		out.IOMethod = sample.Labels[0]
 	}
 	out.Schema.Drift = known.value("pgtender_schema_drift_objects")
 	if at := known.value("pgtender_schema_last_apply_timestamp_seconds"); at != nil {

@@ -67,6 +67,7 @@ func sample(t *testing.T) Source {
 				{Check: "partition_gaps", Group: "partitions", At: noon, Findings: []checks.Finding{{Object: `public.<script>alert(1)</script>`, Status: checks.Critical, Message: `2 holes & "more"`}}},
 				{Check: "lock_waits", Group: "sessions", Err: context.DeadlineExceeded, Findings: []checks.Finding{{Status: checks.Unknown, Message: "the check failed"}}},
 				{Check: "io_settings", Group: "server", At: noon, Findings: []checks.Finding{{Samples: []checks.Sample{
+					{Metric: "pgtender_io_method_info", Labels: []string{"worker"}, Value: 1},
 					{Metric: "pgtender_io_setting", Labels: []string{"io_workers"}, Value: 3}, {Metric: "pgtender_io_pending_restart", Labels: []string{"io_workers"}, Value: 1}}}}},
 				{Check: "schema_drift", Group: "schema", At: noon, Findings: []checks.Finding{{Samples: []checks.Sample{{Metric: "pgtender_schema_drift_objects", Value: 0},
 					{Metric: "pgtender_schema_last_apply_timestamp_seconds", Value: float64(noon.Add(-3 * time.Hour).Unix())}}}}},
@@ -196,7 +197,7 @@ func TestStatusJSON(t *testing.T) {
 	if len(s.Views) != 1 || *s.Views[0].Age != 4000 || s.Views[0].Summary != "refreshed concurrently in 1 s" {
 		t.Errorf("views: %+v", s.Views)
 	}
-	if len(s.IO) != 1 || s.IO[0] != (Setting{"io_workers", 3, true}) {
+	if len(s.IO) != 1 || s.IO[0] != (Setting{"io_workers", 3, true}) || s.IOMethod != "worker" {
 		t.Errorf("io: %+v", s.IO)
 	}
 	if *s.Schema.Drift != 0 || !s.Schema.LastApply.Equal(noon.Add(-3*time.Hour)) {

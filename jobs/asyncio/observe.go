@@ -48,11 +48,14 @@ func (e *Evidence) MeanRead() float64 {
 
 func (e *Evidence) String() string {
 	span := time.Duration(max(e.Samples-1, 0)) * e.Every
-	s := fmt.Sprintf("%d samples in %s; %.1f MB/s read", e.Samples, span, e.Throughput()/1e6)
+	s := "one sample"
+	if e.Samples != 1 {
+		s = fmt.Sprintf("%d samples in %s; %.1f MB/s read", e.Samples, span, e.Throughput()/1e6)
+	}
 	if !e.Seen {
 		return s + "; workers and handles are hidden from this role"
 	}
-	return s + fmt.Sprintf("; %.1f of %d I/O workers busy on average, all of them in %d samples; up to %d I/Os submitted at once; %d in which workers were too few",
+	return s + fmt.Sprintf("; %.1f of %d I/O workers busy on average, all of them in %d samples; up to %d I/Os submitted at once; workers too few in %d samples",
 		e.BusyMean*float64(e.Workers), e.Workers, e.AllBusy, e.HandlesMax, e.Saturated)
 }
 

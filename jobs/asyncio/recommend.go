@@ -72,7 +72,7 @@ func directIO(s *Status, _ *Evidence) []Advice {
 func fileErrors(s *Status, _ *Evidence) []Advice {
 	var out []Advice
 	for _, f := range s.FileErrors {
-		out = append(out, Advice{Setting: f.Name, Weight: Warn, Restart: true,
+		out = append(out, Advice{Setting: f.Name, Weight: Warn,
 			Reason:   "this line cannot be used, and a bad line in a configuration file can keep the server from starting: mend it before any restart",
 			Evidence: f.Place + ": " + f.Error})
 	}
@@ -190,7 +190,7 @@ func method(s *Status, e *Evidence) []Advice {
 	default:
 		return nil
 	}
-	return []Advice{{Setting: t.Name, Weight: Note, Current: t.Value, Reason: reason, Evidence: evidence, Restart: true}}
+	return []Advice{{Setting: t.Name, Weight: Note, Current: t.Value, Reason: reason, Evidence: evidence}}
 }
 
 // change is an advice with the SQL that this server and role would need.

@@ -287,7 +287,7 @@ func round(d time.Duration) time.Duration {
 	switch {
 	case d > 10*time.Second:
 		return d.Round(100 * time.Millisecond)
-	case d > 100*time.Millisecond:
+	case d > 10*time.Millisecond:
 		return d.Round(time.Millisecond)
 	}
 	return d.Round(10 * time.Microsecond)
