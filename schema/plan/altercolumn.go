@@ -182,14 +182,7 @@ func (b *builder) alterIdentity(k catalog.Key, live, want *catalog.Object) {
 	reason := b.describeAll(k, catalog.FactIdentity)
 	switch {
 	case was == "" && is != "":
-		options := sequenceClauses(want.Fact(catalog.FactSequence), sequenceType(want.Fact(catalog.FactSequence)))
-		if n := want.Fact(catalog.FactSequenceName); n != "" {
-			options = strings.TrimSpace("SEQUENCE NAME " + n + " " + options)
-		}
-		if options != "" {
-			options = " (" + options + ")"
-		}
-		added := b.add(alters, k, Statement{SQL: column + "ADD GENERATED " + strings.ToUpper(is) + " AS IDENTITY" + options, Reason: reason, Lock: lock})
+		added := b.add(alters, k, Statement{SQL: column + "ADD GENERATED " + strings.ToUpper(is) + " AS IDENTITY" + identityOptions(want), Reason: reason, Lock: lock})
 		added.claims = true
 		b.needNotNull(k, added)
 		sequence := orDefault(want.Fact(catalog.FactSequenceName), pg.Ident(k.Schema)+"."+pg.Ident(catalog.DefaultName(k.Table, k.Name, "seq")))

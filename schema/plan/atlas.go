@@ -105,10 +105,22 @@ func (d *draft) generated(o *catalog.Object) *schema.GeneratedExpr {
 
 func (d *draft) identity(o *catalog.Object) *postgres.Identity {
 	generation := strings.ToUpper(o.Fact(catalog.FactIdentity))
-	if options := sequenceClauses(o.Fact(catalog.FactSequence), o.Fact(catalog.FactType)); options != "" {
-		generation += d.swap(func(m string) string { return m + " AS IDENTITY" }, " AS IDENTITY ("+options+")")
+	if options := identityOptions(o); options != "" {
+		generation += d.swap(func(m string) string { return m + " AS IDENTITY" }, " AS IDENTITY"+options)
 	}
 	return &postgres.Identity{Generation: generation}
+}
+
+// identityOptions are the options of an identity's sequence that are not the default, in parentheses, or nothing.
+func identityOptions(o *catalog.Object) string {
+	options := sequenceClauses(o.Fact(catalog.FactSequence), sequenceType(o.Fact(catalog.FactSequence)))
+	if n := o.Fact(catalog.FactSequenceName); n != "" {
+		options = strings.TrimSpace("SEQUENCE NAME " + n + " " + options)
+	}
+	if options == "" {
+		return ""
+	}
+	return " (" + options + ")"
 }
 
 // constraint is a table constraint by its own full definition.

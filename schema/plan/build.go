@@ -59,7 +59,7 @@ func (b *builder) buildCreate(k catalog.Key, want *catalog.Object) {
 // createOther makes what one statement of the server's own definition makes.
 func (b *builder) createOther(k catalog.Key, want *catalog.Object) {
 	definition := strings.TrimRight(strings.TrimSpace(want.Fact(catalog.FactDefinition)), ";")
-	s := Statement{SQL: definition, Reason: b.why(k)}
+	s := Statement{SQL: definition, Reason: b.whyMake(k)}
 	switch k.Kind {
 	case catalog.Schema:
 		s.SQL = "CREATE SCHEMA " + name(k)
@@ -240,6 +240,21 @@ func (b *builder) why(k catalog.Key) string {
 		out[i] = describe(delta)
 	}
 	return strings.Join(out, "; ")
+}
+
+// whyMake tells the reason for the second half of a recreation, and otherwise the same as why.
+func (b *builder) whyMake(k catalog.Key) string {
+	if b.fates[k] != recreate || len(b.goneSteps(k)) == 0 {
+		return b.why(k)
+	}
+	cause, ok := b.because[k]
+	switch {
+	case ok && b.retyped(cause):
+		return "made again for the new type of " + cause.String()
+	case ok:
+		return "made again, since " + cause.String() + " was made anew"
+	}
+	return "made again as declared"
 }
 
 // comment sets the declared comment of an object, if it is there to be set or taken away.

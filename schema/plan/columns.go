@@ -75,7 +75,11 @@ func (b *builder) columnStep(object catalog.Key, changes []*columnChange) *step 
 			reason = "column " + c.key.Name + ": " + reason
 		}
 		reasons = append(reasons, reason)
-		s.Hazards = append(s.Hazards, c.hazards...)
+		for _, h := range c.hazards {
+			if !slices.Contains(s.Hazards, h) {
+				s.Hazards = append(s.Hazards, h)
+			}
+		}
 	}
 	s.Reason = strings.Join(reasons, "; ")
 	for _, c := range changes {
@@ -197,7 +201,7 @@ func (b *builder) remake(c *columnChange, want *catalog.Object) *catalog.Object 
 		want = &stored
 	}
 	if !b.isLast(live) {
-		c.hazards = append(c.hazards, Hazard{BreaksCode, "the column moves to the end of " + tableWords(c.key) +
+		c.hazards = append(c.hazards, Hazard{BreaksCode, "column " + c.key.Name + " moves to the end of " + tableWords(c.key) +
 			": SELECT * and INSERT without a column list see another order"})
 	}
 	return want

@@ -113,7 +113,7 @@ func (b *builder) addCheck(k catalog.Key, want *catalog.Object, fresh bool) {
 	definition := want.Fact(catalog.FactDefinition)
 	plain := strings.TrimSuffix(definition, notValid)
 	online := !fresh && !strings.Contains(definition, " NOT ENFORCED")
-	s := Statement{SQL: "ALTER TABLE " + table(k) + " ADD CONSTRAINT " + pg.Ident(k.Name) + " " + definition, Reason: b.why(k)}
+	s := Statement{SQL: "ALTER TABLE " + table(k) + " ADD CONSTRAINT " + pg.Ident(k.Name) + " " + definition, Reason: b.whyMake(k)}
 	if online {
 		s.SQL = "ALTER TABLE " + table(k) + " ADD CONSTRAINT " + pg.Ident(k.Name) + " " + plain + notValid
 	}
@@ -272,7 +272,7 @@ func (b *builder) adoptIndexes() {
 }
 
 // addKey adds a primary key, unique or exclusion constraint. On a plain table with rows its index is built
-// concurrently first; what cannot be built so is a hazard.
+// concurrently first, which proves that there are no duplicates; what cannot be built so is a hazard.
 func (b *builder) addKey(k catalog.Key, want *catalog.Object, fresh bool) {
 	definition := want.Fact(catalog.FactDefinition)
 	add := "ALTER TABLE " + table(k) + " ADD CONSTRAINT " + pg.Ident(k.Name) + " "
@@ -280,13 +280,12 @@ func (b *builder) addKey(k catalog.Key, want *catalog.Object, fresh bool) {
 	lock := on(accessExclusive, tableWords(k))
 	x, ok := b.successor(k)
 	if fresh || !ok {
-		s := Statement{SQL: add + definition, Reason: b.why(k)}
+		s := Statement{SQL: add + definition, Reason: b.whyMake(k)}
 		if !fresh {
 			s.Lock = lock
 			if owner.Fact(catalog.FactPartitionKey) == "" || len(b.children[k.Owner()]) > 0 {
 				s.Hazards = []Hazard{{LongLock, "its index is built under ACCESS EXCLUSIVE; nobody reads or writes " + tableWords(k) + " meanwhile (" + size(owner) + ")"}}
 			}
-			s.Hazards = append(s.Hazards, b.guards(k)...)
 		}
 		added := b.add(makes, k, s)
 		b.afterNotNulls(k, want, added)
@@ -297,12 +296,11 @@ func (b *builder) addKey(k catalog.Key, want *catalog.Object, fresh bool) {
 	}
 	parts := scanKey(definition)
 	s := Statement{SQL: add + map[bool]string{true: "PRIMARY KEY", false: "UNIQUE"}[parts.primary] + " USING INDEX " + pg.Ident(x.name) + parts.tail,
-		Reason: b.why(k) + "; takes an index that is there and fits", Lock: lock, Hazards: b.guards(k)}
+		Reason: b.why(k) + "; takes an index that is there and fits", Lock: lock}
 	var built *step
 	if b.adopted[catalog.Key{Kind: catalog.Index, Schema: k.Schema, Table: k.Table, Name: x.name}] != k {
 		built = b.add(makes, k, concurrentIndex(x, b.why(k), tableWords(k)))
 		built.mode = outside
-		built.Hazards, s.Hazards = s.Hazards, nil
 		s.Reason = "takes the index just built"
 	}
 	taken := b.add(makes, k, s)
@@ -319,14 +317,6 @@ func (b *builder) addKey(k catalog.Key, want *catalog.Object, fresh bool) {
 			gone.needs(built)
 		}
 	}
-}
-
-// guards is the hazard of a key that was not there before.
-func (b *builder) guards(k catalog.Key) []Hazard {
-	if b.fates[k] != create {
-		return nil
-	}
-	return []Hazard{{BreaksCode, "writes of duplicates fail from now on; duplicates that are there make it fail"}}
 }
 
 // afterNotNulls puts a primary key behind the NOT NULL of its columns, which it would otherwise check under its lock.

@@ -30,7 +30,7 @@ func (b *builder) createIndex(k catalog.Key, want *catalog.Object) {
 	switch {
 	case fresh || x.only && len(b.children[k.Owner()]) == 0:
 		x.only = false
-		s := Statement{SQL: x.sql(false), Reason: b.why(k)}
+		s := Statement{SQL: x.sql(false), Reason: b.whyMake(k)}
 		if !fresh {
 			s.Lock = on(share, tableWords(k))
 		}
@@ -38,11 +38,12 @@ func (b *builder) createIndex(k catalog.Key, want *catalog.Object) {
 	case x.only:
 		b.partitionedIndex(k, x)
 	default:
-		s := b.add(makes, k, concurrentIndex(x, b.why(k), tableWords(k)))
-		s.mode = outside
-		if x.unique && b.fates[k] == create {
-			s.Hazards = []Hazard{{BreaksCode, "writes of duplicates fail from now on; duplicates that are there make it fail"}}
+		reason := b.why(k)
+		if b.because[k] != (catalog.Key{}) {
+			reason = b.whyMake(k)
 		}
+		s := b.add(makes, k, concurrentIndex(x, reason, tableWords(k)))
+		s.mode = outside
 	}
 	b.indexProperties(k, nil, want, fresh)
 	for _, s := range b.actions(k).alter {
@@ -121,7 +122,10 @@ func (b *builder) dropIndex(k catalog.Key, live *catalog.Object) {
 	partitioned := owner != nil && owner.Fact(catalog.FactPartitionKey) != ""
 	together := partitioned || b.because[k] != (catalog.Key{}) // with what it stands in the way of
 	if together {
-		s.SQL, s.Lock = "DROP INDEX "+name(k), on(accessExclusive, tableWords(k)+map[bool]string{true: " and its partitions"}[partitioned])
+		s.SQL, s.Lock = "DROP INDEX "+name(k), on(accessExclusive, tableWords(k))
+		if n := b.below(k.Owner()); n > 0 {
+			s.Lock += " and its " + count(n, "partition")
+		}
 	}
 	ours := strings.HasSuffix(k.Name, oldSuffix) || strings.HasSuffix(k.Name, newSuffix)
 	if b.fates[k] == drop && !ours && live.Fact(catalog.FactValid) == "" {
@@ -130,6 +134,11 @@ func (b *builder) dropIndex(k catalog.Key, live *catalog.Object) {
 	out := b.add(drops, k, s)
 	if !together {
 		out.mode = outside
+	}
+	for i := range b.want.Objects { // what an earlier run has renamed serves until its successor is complete
+		if w := b.want.Objects[i].Key; w.Kind == catalog.Index && w.Owner() == k.Owner() && suffixed(w.Name, oldSuffix) == k.Name {
+			b.lateNeeds = append(b.lateNeeds, lateNeed{out, w})
+		}
 	}
 }
 

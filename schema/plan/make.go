@@ -2,6 +2,7 @@ package plan
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/pgtender/pgtender/schema/catalog"
 )
@@ -29,6 +30,7 @@ func Make(live, declared *catalog.Snapshot, opts Options) (*Plan, error) {
 		return nil, newUnplannedError(b.refused)
 	}
 	b.connect()
+	b.isolate()
 	statements, err := order(b.steps)
 	if err != nil {
 		return nil, err
@@ -199,9 +201,7 @@ func (b *builder) actions(k catalog.Key) *actions {
 // add files a step under its object.
 func (b *builder) add(r role, k catalog.Key, s Statement) *step {
 	s.Object = k
-	if s.Lock == "" {
-		s.Lock = "none"
-	}
+	s.Lock = orDefault(b.spread(k, &s), "none")
 	out := &step{Statement: s, role: r, rank: rankOf(k, r, len(b.steps))}
 	if r == drops && b.fates[k] == recreate {
 		out.rank.drop, out.replaced = 0, true
@@ -217,6 +217,47 @@ func (b *builder) add(r role, k catalog.Key, s Statement) *step {
 		a.gone = append(a.gone, out)
 	}
 	return out
+}
+
+// spread adds to a statement's lock the partitions that it is taken on too.
+func (b *builder) spread(k catalog.Key, s *Statement) string {
+	below := b.below(k.Owner())
+	if below == 0 || !strings.HasSuffix(s.Lock, " on "+k.Owner().Schema+"."+k.Owner().Name) {
+		return s.Lock
+	}
+	recurses := strings.HasPrefix(s.SQL, "ALTER TABLE ") || strings.HasPrefix(s.SQL, "DROP T") || strings.Contains(s.SQL, " TRIGGER ") && strings.HasPrefix(s.SQL, "CREATE ")
+	for _, alone := range []string{" ROW LEVEL SECURITY", " REPLICA IDENTITY ", " CLUSTER", " RULE "} {
+		recurses = recurses && !strings.Contains(s.SQL, alone)
+	}
+	if !recurses {
+		return s.Lock
+	}
+	return s.Lock + " and its " + count(below, "partition")
+}
+
+// below counts the partitions of a table at all depths.
+func (b *builder) below(t catalog.Key) int {
+	n := len(b.children[t])
+	for _, c := range b.children[t] {
+		n += b.below(c.Table)
+	}
+	return n
+}
+
+// isolate gives a rewrite or long lock that nothing else hangs together with a transaction of its own, so that the locks
+// of other steps are not held meanwhile.
+func (b *builder) isolate() {
+	members := map[*step]int{}
+	for _, s := range b.steps {
+		members[s.root()]++
+	}
+	for _, s := range b.steps {
+		heavy := slices.ContainsFunc(s.Hazards, func(h Hazard) bool { return h.Name == Rewrite || h.Name == LongLock })
+		bound := members[s.root()] > 1 || slices.ContainsFunc(s.after, func(o *step) bool { return o.replaced })
+		if heavy && s.mode == together && !bound {
+			s.mode = alone
+		}
+	}
 }
 
 // cover notes that some step removes the named facts' difference, or the whole object's when none is named.

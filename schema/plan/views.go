@@ -9,7 +9,7 @@ import (
 
 // createView makes a view or materialised view by the server's own definition.
 func (b *builder) createView(k catalog.Key, want *catalog.Object, definition string) {
-	s := Statement{Reason: b.why(k), SQL: "CREATE VIEW " + name(k) + viewOptions(want) + " AS\n" + definition}
+	s := Statement{Reason: b.whyMake(k), SQL: "CREATE VIEW " + name(k) + viewOptions(want) + " AS\n" + definition}
 	if k.Kind == catalog.MatView {
 		s.SQL = "CREATE MATERIALIZED VIEW " + name(k)
 		if am := want.Fact(catalog.FactAccessMethod); am != "" {
