@@ -129,6 +129,14 @@ func (e *Engine) apply(ctx context.Context, p *plan.Plan, o ApplyOptions, safeOn
 	})
 }
 
+// Ignored are the files and folders beside the sources that the last loading did not read.
+func (e *Engine) Ignored() []string {
+	if e.declared == nil {
+		return nil
+	}
+	return e.declared.Ignored
+}
+
 // both loads the sources and reads the database. The database comes first: when it cannot be reached, nothing else matters.
 func (e *Engine) both(ctx context.Context) (live, declared *catalog.Snapshot, err error) {
 	conn, err := pg.Dedicated(ctx, e.url, "")
@@ -152,7 +160,7 @@ func (e *Engine) load(ctx context.Context) error {
 		return err
 	}
 	for _, path := range result.Ignored {
-		e.log.Warn("not a source, ignored", zap.String("path", path))
+		e.log.Debug("not a source, not read", zap.String("path", path))
 	}
 	e.declared = result
 	return nil

@@ -67,7 +67,7 @@ func (a *app) apply(ctx context.Context, opt applyOptions) error {
 	if err != nil {
 		return err
 	}
-	if err := a.showPlan(env, p, "text"); err != nil {
+	if err := a.showPlan(env, engine, p, "text"); err != nil {
 		return err
 	}
 	if p.Empty() {

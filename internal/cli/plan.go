@@ -31,11 +31,12 @@ takes and its hazards. Nothing is changed. Exit code 0: nothing to do; 2: there 
 			if err != nil {
 				return err
 			}
-			p, err := a.engine(env, log).Plan(cmd.Context())
+			engine := a.engine(env, log)
+			p, err := engine.Plan(cmd.Context())
 			if err != nil {
 				return err
 			}
-			if err := a.showPlan(env, p, format); err != nil {
+			if err := a.showPlan(env, engine, p, format); err != nil {
 				return err
 			}
 			if out != "" {
@@ -77,7 +78,7 @@ func orDefaultFile(file string) string {
 	return file
 }
 
-func (a *app) showPlan(env *config.Env, p *plan.Plan, format string) error {
+func (a *app) showPlan(env *config.Env, engine *schema.Engine, p *plan.Plan, format string) error {
 	switch format {
 	case "json":
 		return p.JSON(a.stdout)
@@ -89,6 +90,9 @@ func (a *app) showPlan(env *config.Env, p *plan.Plan, format string) error {
 	}
 	for _, note := range env.Ignored {
 		fmt.Fprintf(a.stdout, "\n-- Passed over: %s at %s: %s\n", note.Name, note.Pos, note.Reason)
+	}
+	if n := len(engine.Ignored()); n > 0 {
+		fmt.Fprintf(a.stdout, "\n-- Beside the sources: %d files or folders that are neither .hcl nor .sql were not read (--log-level debug names them).\n", n)
 	}
 	return nil
 }
