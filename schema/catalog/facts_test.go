@@ -143,6 +143,8 @@ var factCases = []struct {
 
 	// Extended statistics.
 	{"statistics kinds", "CREATE TABLE t (a integer, b integer)", "CREATE STATISTICS s ON a, b FROM t", "CREATE STATISTICS s (ndistinct) ON a, b FROM t", []string{"changed statistics public.s [definition]"}},
+	{"statistics column order", "", "CREATE TABLE t (b integer, a integer); CREATE STATISTICS s (mcv) ON a, b, (a * 2), (a + b) FROM t", "CREATE TABLE t (a integer, b integer); CREATE STATISTICS s (mcv) ON (a + b), b, (a * 2), a FROM t", nil},
+	{"statistics expression", "CREATE TABLE t (a integer, b integer)", "CREATE STATISTICS s ON (a + b) FROM t", "CREATE STATISTICS s ON (a - b) FROM t", []string{"changed statistics public.s [definition]"}},
 	{"statistics target", "CREATE TABLE t (a integer, b integer); CREATE STATISTICS s ON a, b FROM t", "", "ALTER STATISTICS s SET STATISTICS 500", []string{"changed statistics public.s [statistics target]"}},
 	{"statistics comment", "CREATE TABLE t (a integer, b integer); CREATE STATISTICS s ON a, b FROM t", "", "COMMENT ON STATISTICS s IS 'x'", []string{"changed statistics public.s [comment]"}},
 

@@ -64,6 +64,7 @@ func Read(ctx context.Context, q pg.Querier, scope Scope) (*Snapshot, error) {
 		{"rules", r.readRules},
 		{"unmanaged objects", r.readUnmanaged},
 		{"dependencies", r.readDependencies},
+		{"privileges", r.readGrants},
 	} {
 		if err := step.run(); err != nil {
 			return nil, fmt.Errorf("read the catalog's %s: %w", step.what, err)

@@ -141,6 +141,8 @@ type Notes struct {
 	Populated bool  // of a materialised view
 	// Columns are what a view returns, each with type and collation, in order: CREATE OR REPLACE can only append.
 	Columns []string
+	// Restore are the statements that give a view, routine or column its owner and privileges back after it was made again.
+	Restore []string
 }
 
 // Fact returns the named fact's value, or "".

@@ -49,29 +49,6 @@ func (r *reader) readSequences() error {
 		})
 }
 
-// readStatistics: facts definition, statistics target, comment.
-func (r *reader) readStatistics() error {
-	return r.each(`
-		SELECT s.oid, n.nspname, s.stxname, pg_get_statisticsobjdef(s.oid), coalesce(s.stxstattarget::text, ''), coalesce(d.description, '')
-		FROM pg_statistic_ext s JOIN pg_namespace n ON n.oid = s.stxnamespace
-		LEFT JOIN pg_description d ON d.classoid = 'pg_statistic_ext'::regclass AND d.objoid = s.oid AND d.objsubid = 0
-		WHERE s.stxrelid = ANY($1::oid[])`,
-		[]any{r.oids("rpm")}, func(scan func(...any) error) error {
-			var oid uint32
-			var schema, name, definition, target, comment string
-			if err := scan(&oid, &schema, &name, &definition, &target, &comment); err != nil {
-				return err
-			}
-			k := Key{Kind: Statistics, Schema: schema, Name: name}
-			if r.scope.excludes(schema, name) {
-				r.leave(k.String())
-				return nil
-			}
-			r.put(ref{"pg_statistic_ext", oid, 0}, k).set(FactDefinition, definition).set(FactStatTarget, target).set(FactComment, comment)
-			return nil
-		})
-}
-
 // part files an object that belongs to a managed table or view; nil when it is left alone.
 func (r *reader) part(at ref, kind Kind, table uint32, name string) *Object {
 	owner := r.rels[table].key

@@ -17,6 +17,10 @@ import (
 
 // createArchives makes the archive tables that the policies imply, so that they are planned and compared like any other.
 func (r *run) createArchives(ctx context.Context, wrong *problems) error {
+	r.l.applied = nil
+	if _, err := r.l.scratch.tx.Exec(ctx, "SET LOCAL search_path = ''"); err != nil { // definitions are printed in full
+		return fmt.Errorf("make the archive tables: %w", err)
+	}
 	for _, a := range r.o.Archives {
 		if err := r.createArchive(ctx, a, wrong); err != nil {
 			if pg.Code(err) == "" {

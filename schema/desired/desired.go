@@ -126,6 +126,8 @@ type run struct {
 	o     Options
 	l     *loader
 	scope catalog.Scope
+	// before is what a borrowed database has of kinds that cannot be compared, such as the privilege to create in it.
+	before []catalog.Unmanaged
 	// clashes are declared tables with the name of an archive table, and what to say about each.
 	clashes map[catalog.Key]string
 }
@@ -133,6 +135,13 @@ type run struct {
 func (r *run) load(ctx context.Context, stmts []*statement) (*catalog.Snapshot, error) {
 	if err := r.l.start(ctx); err != nil {
 		return nil, err
+	}
+	if !r.l.scratch.own() {
+		empty, err := catalog.Read(ctx, r.l.scratch.tx, catalog.Scope{Schemas: []string{"public"}})
+		if err != nil {
+			return nil, err
+		}
+		r.before, r.l.applied = empty.Unmanaged, nil
 	}
 	if err := r.l.invent(ctx, r.given(stmts)...); err != nil {
 		return nil, err
@@ -227,6 +236,9 @@ func (r *run) offences(ctx context.Context, snap *catalog.Snapshot) (map[string]
 	out := map[string]string{}
 	for _, u := range snap.Unmanaged {
 		what := u.Kind + " " + u.Name
+		if slices.Contains(r.before, u) {
+			continue
+		}
 		if u.Kind == "partition" {
 			out[what] = what + ": partitions are made by policies: remove it, and name its table in a partition block of atlas.hcl"
 			continue

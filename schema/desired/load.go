@@ -25,7 +25,7 @@ const (
 // loader runs statements in the scratch database until all have succeeded or none makes progress.
 type loader struct {
 	scratch  *scratch
-	path     string   // search_path of sources that set none
+	path     string // search_path of sources that set none
 	done     []*statement
 	fresh    int      // statements since the last commit
 	applied  []string // settings in force

@@ -213,7 +213,10 @@ const contentSQL = `
 		UNION ALL SELECT 'function ' || oid::regprocedure FROM pg_proc WHERE oid >= 16384
 		UNION ALL SELECT 'type ' || oid::regtype FROM pg_type WHERE oid >= 16384
 		UNION ALL SELECT 'event trigger ' || evtname FROM pg_event_trigger
-		UNION ALL SELECT 'publication ' || pubname FROM pg_publication) found(what) LIMIT 1), '')`
+		UNION ALL SELECT 'publication ' || pubname FROM pg_publication
+		UNION ALL SELECT 'no schema public as a new database has it' WHERE NOT EXISTS
+			(SELECT FROM pg_namespace WHERE nspname = 'public' AND obj_description(oid, 'pg_namespace') = 'standard public schema')
+		) found(what) LIMIT 1), '')`
 
 func (s *scratch) isTarget(ctx context.Context, targetURL string) (bool, error) {
 	const identity = "SELECT concat_ws('/', pg_postmaster_start_time(), inet_server_port(), current_database())"
@@ -255,8 +258,7 @@ func (s *scratch) removeLeftovers(ctx context.Context) {
 		err := s.keep.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1
 			AND classid = $1::bigint::oid AND objid = $2::bigint::oid)`, int64(key>>32), int64(key&0xffffffff)).Scan(&locked)
 		if err == nil && !locked {
-			_, err = s.keep.Exec(ctx, "DROP DATABASE IF EXISTS "+pg.Ident(name))
-			if err == nil {
+			if err = s.dropDatabase(ctx, name); err == nil {
 				s.log.Info("removed a scratch database that a crash left", zap.String("database", name))
 			}
 		}
@@ -306,16 +308,22 @@ func (s *scratch) drop(ctx context.Context) error {
 		s.conn = nil
 	}
 	name := s.name
-	// FORCE needs rights over whoever connected meanwhile (a monitor); without them wait for the next run.
-	_, err := s.keep.Exec(ctx, "DROP DATABASE IF EXISTS "+pg.Ident(name)+" WITH (FORCE)")
-	if pg.Is(err, pg.InsufficientPrivilege) {
-		_, err = s.keep.Exec(ctx, "DROP DATABASE IF EXISTS "+pg.Ident(name))
-	}
+	err := s.dropDatabase(ctx, name)
 	if err != nil {
 		return fmt.Errorf("drop the scratch database %s: %w", name, err)
 	}
 	s.name = ""
 	return pg.Unlock(ctx, s.keep, "scratch "+name)
+}
+
+// dropDatabase drops it whoever is connected: a monitor, or the session of a killed run that has not noticed yet. FORCE
+// needs rights over their roles; without them only an unused database can be dropped.
+func (s *scratch) dropDatabase(ctx context.Context, name string) error {
+	_, err := s.keep.Exec(ctx, "DROP DATABASE IF EXISTS "+pg.Ident(name)+" WITH (FORCE)")
+	if pg.Is(err, pg.InsufficientPrivilege) {
+		_, err = s.keep.Exec(ctx, "DROP DATABASE IF EXISTS "+pg.Ident(name))
+	}
+	return err
 }
 
 // close leaves nothing behind, also after a cancellation. What fails is logged: the next run removes it.

@@ -138,6 +138,9 @@ func nameAfter(t []token, at int, words ...string) string {
 	if at < len(t) && startsWith(t[at:], words...) {
 		at += len(words)
 	}
+	if at < len(t) && startsWith(t[at:], "AUTHORIZATION") { // CREATE SCHEMA AUTHORIZATION role
+		at++
+	}
 	if at >= len(t) {
 		return ""
 	}
