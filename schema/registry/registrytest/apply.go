@@ -131,7 +131,7 @@ func run(ctx context.Context, db *sql.DB, statements []statement) error {
 	if err != nil {
 		return err
 	}
-	defer tx.Rollback()
+	defer func() { _ = tx.Rollback() }()
 	if _, err := tx.ExecContext(ctx, "SET LOCAL check_function_bodies = off; SET LOCAL search_path = ''; CREATE SCHEMA IF NOT EXISTS public"); err != nil {
 		return err
 	}
