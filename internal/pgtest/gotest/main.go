@@ -46,9 +46,9 @@ func run(args []string) (code int, err error) {
 	if ownOutput(args) {
 		return goTest(args, signals, nil)
 	}
-	var sum summary
+	sum := summary{out: os.Stdout}
 	code, err = goTest(append([]string{"-json"}, args...), signals, &sum)
-	sum.print(os.Stdout, time.Since(start))
+	sum.print(time.Since(start))
 	if code == 0 && sum.passed == 0 {
 		return 1, errors.New("no test ran")
 	}

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"time"
 )
@@ -22,6 +21,7 @@ type event struct {
 // summary reads go test's events: it prints a line for each package, what the failing tests said,
 // and counts.
 type summary struct {
+	out                     io.Writer
 	rest                    []byte              // of a line that is not whole yet
 	said                    map[string][]string // by test, and by package under ""
 	passed, failed, skipped int
@@ -40,7 +40,7 @@ func (s *summary) Write(p []byte) (int, error) {
 		if json.Unmarshal(line, &e) == nil {
 			s.take(e)
 		} else {
-			fmt.Fprintf(os.Stdout, "%s\n", line) // go's own complaints are not JSON
+			fmt.Fprintf(s.out, "%s\n", line) // go's own complaints are not JSON
 		}
 		s.rest = rest
 	}
@@ -53,7 +53,7 @@ func (s *summary) take(e event) {
 	key := e.Package + " " + e.Test
 	switch e.Action {
 	case "build-output":
-		fmt.Fprint(os.Stdout, e.Output)
+		fmt.Fprint(s.out, e.Output)
 	case "output":
 		if !strings.HasPrefix(e.Output, "=== ") {
 			s.said[key] = append(s.said[key], e.Output)
@@ -70,24 +70,24 @@ func (s *summary) end(e event, said []string) {
 	switch {
 	case e.Test == "" && e.Action == "fail":
 		s.unfinished(e.Package)
-		fmt.Fprint(os.Stdout, text)
+		fmt.Fprint(s.out, text)
 		if !s.failing[e.Package] {
 			s.failed++
 			s.failures = append(s.failures, e.Package)
 		}
 	case e.Test == "":
 		lines := strings.SplitAfter(strings.TrimSuffix(text, "\n"), "\n")
-		fmt.Fprintln(os.Stdout, strings.TrimSuffix(lines[len(lines)-1], "\n"))
+		fmt.Fprintln(s.out, strings.TrimSuffix(lines[len(lines)-1], "\n"))
 	case e.Action == "pass":
 		s.passed++
 	case e.Action == "skip":
 		s.skipped++
-		fmt.Fprint(os.Stdout, text)
+		fmt.Fprint(s.out, text)
 	default:
 		s.failed++
 		s.failing[e.Package] = true
 		s.failures = append(s.failures, e.Package+" "+e.Test)
-		fmt.Fprint(os.Stdout, text)
+		fmt.Fprint(s.out, text)
 	}
 }
 
@@ -95,16 +95,16 @@ func (s *summary) end(e event, said []string) {
 func (s *summary) unfinished(pkg string) {
 	for key, said := range s.said {
 		if strings.HasPrefix(key, pkg+" ") && key != pkg+" " {
-			fmt.Fprint(os.Stdout, strings.Join(said, ""))
+			fmt.Fprint(s.out, strings.Join(said, ""))
 			delete(s.said, key)
 		}
 	}
 }
 
-func (s *summary) print(w io.Writer, took time.Duration) {
-	fmt.Fprintln(w)
+func (s *summary) print(took time.Duration) {
+	fmt.Fprintln(s.out)
 	for _, name := range s.failures {
-		fmt.Fprintln(w, "FAILED", name)
+		fmt.Fprintln(s.out, "FAILED", name)
 	}
-	fmt.Fprintf(w, "all tests took %s\n%d passed, %d failed, %d skipped\n", took.Round(time.Second), s.passed, s.failed, s.skipped)
+	fmt.Fprintf(s.out, "all tests took %s\n%d passed, %d failed, %d skipped\n", took.Round(time.Second), s.passed, s.failed, s.skipped)
 }
