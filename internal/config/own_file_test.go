@@ -1,8 +1,9 @@
-package config
+package config_test
 
 import (
 	"testing"
 
+	"github.com/pgtender/pgtender/internal/config"
 	"github.com/pgtender/pgtender/internal/pg"
 	"github.com/pgtender/pgtender/schema/registry/registrytest"
 )
@@ -10,7 +11,10 @@ import (
 // TestOwnFileRuns runs the SQL of the own checks and jobs in the repository's atlas.hcl on the registry, in
 // sessions like those of the daemon: checks resolve nothing by search_path, own jobs have the role's settings.
 func TestOwnFileRuns(t *testing.T) {
-	env := mustLoad(t, LoadOptions{File: "../../atlas.hcl", Getenv: environ("DATABASE_URL", "postgres://app@db/registry")})
+	env, err := config.Load(config.LoadOptions{File: "../../atlas.hcl", Flags: config.Flags{URL: "postgres://app@db/registry"}})
+	if err != nil {
+		t.Fatal(err)
+	}
 	conn, err := pg.Dedicated(t.Context(), registrytest.Database(t), "")
 	if err != nil {
 		t.Fatal(err)
