@@ -21,11 +21,12 @@ func All(env *config.Env, s Sources) ([]Check, error) {
 	}
 	all := []Check{invalidIndex(env), notValid(env), schemaApply(), ioSettings(),
 		longTransaction(longTransactionLimit), idleInTransaction(idleLimit), lockWaits(lockWaitWarning, lockWaitCritical)}
+	partitions := &readings{env: env}
 	if len(env.Partitions) > 0 {
-		all = append(all, partitionRunway(env), partitionGaps(env), defaultPartitionRows(env), detachPending(env))
+		all = append(all, partitionRunway(partitions), partitionGaps(partitions), defaultPartitionRows(partitions), detachPending(partitions))
 	}
-	if len(env.Archives) > 0 {
-		all = append(all, archiveLag(env), archiveRows(env))
+	if len(env.Archives) > 0 { // the lag last in its bundle: only it reads users' tables, which may be locked
+		all = append(all, archiveLag(partitions), archiveRows(env))
 	}
 	if len(env.Refreshes) > 0 {
 		all = append(all, matviewAge(env), matviewPopulated(env), matviewUniqueIndex(env), matviewPrivileges(env))

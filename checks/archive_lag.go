@@ -15,23 +15,17 @@ import (
 // archiveLag tells for how long the oldest live data has been due for the archive. Source: the upper bound of the oldest partition;
 // for a table that is not partitioned, the least value of its time column, by an index. Unit: seconds. Warning above two periods: of the
 // partitions, or of the schedule. Remedy: run the archive job.
-func archiveLag(env *config.Env) Check {
-	return Check{Name: "archive_lag", Group: "archive", Unit: "seconds", Every: time.Minute, Deadline: 5 * time.Second,
+func archiveLag(r *readings) Check {
+	return Check{Name: "archive_lag", Group: "archive", Unit: "seconds", Every: 30 * time.Second, Deadline: 5 * time.Second, Bundle: bundle,
 		Run: func(ctx context.Context, tx pgx.Tx) ([]Finding, error) {
-			var tables []config.Table
-			for _, a := range env.Archives {
-				if a.Partitioned {
-					tables = append(tables, a.Table)
-				}
-			}
-			sets, err := parts.Read(ctx, tx, tables)
+			sets, err := r.read(ctx, tx)
 			if err != nil {
 				return nil, err
 			}
 			var out []Finding
-			for _, a := range env.Archives {
+			for _, a := range r.env.Archives {
 				if !a.Partitioned {
-					f, err := rowsLag(ctx, tx, a, env.Daemon.Location)
+					f, err := rowsLag(ctx, tx, a, r.env.Daemon.Location)
 					if err != nil {
 						return nil, fmt.Errorf("oldest row of %s: %w", a.Table, err)
 					}
@@ -40,7 +34,7 @@ func archiveLag(env *config.Env) Check {
 				}
 				for i := range sets {
 					if sets[i].Asked == a.Table {
-						out = append(out, partitionsLag(a, &sets[i], env.Daemon.Location))
+						out = append(out, partitionsLag(a, &sets[i], r.env.Daemon.Location))
 					}
 				}
 			}

@@ -47,6 +47,9 @@ type Check struct {
 	Unit     string // of Value: seconds, rows, ratio …
 	Every    time.Duration
 	Deadline time.Duration
+	// Bundle, if not empty, names checks that run in one transaction, one after the other, at the interval and with the deadline of the
+	// first: because they share a reading. When one fails, so do those after it.
+	Bundle string
 	// Memory marks a check that asks no database: its tx is nil, and it answers while the server is away.
 	Memory bool
 	// Run reads within a read-only transaction that has a lock_timeout and a statement_timeout. Its findings come sorted. Without

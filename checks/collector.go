@@ -39,13 +39,14 @@ type Options struct {
 // Collector runs checks, each at its own interval, and keeps the last answers in memory. Nobody who asks it waits for the
 // server, and no check waits for another: each has a deadline.
 type Collector struct {
-	checks []Check
-	pool   Beginner
-	now    func() time.Time
-	log    *zap.Logger
-	slots  chan struct{}
-	ready  chan struct{} // closed when each check was tried once
-	nudges map[string]chan struct{}
+	bundles [][]Check // most of one check
+	count   int       // of checks
+	pool    Beginner
+	now     func() time.Time
+	log     *zap.Logger
+	slots   chan struct{}
+	ready   chan struct{}   // closed when each check was tried once
+	nudges  []chan struct{} // of each bundle
 
 	mu      sync.RWMutex
 	results map[string]Result
@@ -62,23 +63,37 @@ func NewCollector(o Options) *Collector {
 	if o.Parallel == 0 {
 		o.Parallel = 2
 	}
-	c := &Collector{checks: o.Checks, pool: o.Pool, now: o.Now, log: o.Log,
-		slots: make(chan struct{}, o.Parallel), ready: make(chan struct{}), nudges: map[string]chan struct{}{}, results: map[string]Result{}}
-	for _, check := range c.checks {
-		c.nudges[check.Name] = make(chan struct{}, 1)
+	c := &Collector{bundles: bundled(o.Checks), count: len(o.Checks), pool: o.Pool, now: o.Now, log: o.Log,
+		slots: make(chan struct{}, o.Parallel), ready: make(chan struct{}), results: map[string]Result{}}
+	for range c.bundles {
+		c.nudges = append(c.nudges, make(chan struct{}, 1))
 	}
-	if len(c.checks) == 0 {
+	if c.count == 0 {
 		close(c.ready)
 	}
 	return c
 }
 
+// bundled puts checks of one bundle together, in their order.
+func bundled(all []Check) [][]Check {
+	var out [][]Check
+	for _, check := range all {
+		i := slices.IndexFunc(out, func(b []Check) bool { return check.Bundle != "" && b[0].Bundle == check.Bundle })
+		if i < 0 {
+			out = append(out, []Check{check})
+			continue
+		}
+		out[i] = append(out[i], check)
+	}
+	return out
+}
+
 // Run collects until ctx ends, and then returns nil. It may be called once.
 func (c *Collector) Run(ctx context.Context) error {
 	var group errgroup.Group
-	for _, check := range c.checks {
+	for i := range c.bundles {
 		group.Go(func() error {
-			c.loop(ctx, check)
+			c.loop(ctx, c.bundles[i], c.nudges[i])
 			return nil
 		})
 	}
@@ -88,8 +103,8 @@ func (c *Collector) Run(ctx context.Context) error {
 // troubledEvery is how soon a check that was not ok is tried again, if its interval is longer: what was mended should be seen.
 const troubledEvery = 10 * time.Second
 
-// loop runs one check at its interval, which jitter keeps apart from the others', and when it is nudged.
-func (c *Collector) loop(ctx context.Context, check Check) {
+// loop runs one bundle at its interval, which jitter keeps apart from the others', and when it is nudged.
+func (c *Collector) loop(ctx context.Context, bundle []Check, nudge <-chan struct{}) {
 	wait := rand.N(100 * time.Millisecond)
 	for {
 		timer := time.NewTimer(wait)
@@ -98,11 +113,11 @@ func (c *Collector) loop(ctx context.Context, check Check) {
 			timer.Stop()
 			return
 		case <-timer.C:
-		case <-c.nudges[check.Name]:
+		case <-nudge:
 			timer.Stop()
 		}
-		every := check.Every
-		if c.try(ctx, check) != OK {
+		every := bundle[0].Every
+		if c.try(ctx, bundle) != OK {
 			every = min(every, troubledEvery)
 		}
 		wait = every - every/10 + rand.N(every/5+1)
@@ -112,12 +127,12 @@ func (c *Collector) loop(ctx context.Context, check Check) {
 // Nudge has the checks of the groups, or all when none is named, tried again at once: something was done that they are about.
 // It does not wait.
 func (c *Collector) Nudge(groups ...string) {
-	for _, check := range c.checks {
-		if len(groups) > 0 && !slices.Contains(groups, check.Group) {
+	for i, bundle := range c.bundles {
+		if len(groups) > 0 && !slices.ContainsFunc(bundle, func(c Check) bool { return slices.Contains(groups, c.Group) }) {
 			continue
 		}
 		select {
-		case c.nudges[check.Name] <- struct{}{}:
+		case c.nudges[i] <- struct{}{}:
 		default: // it was nudged already
 		}
 	}
@@ -126,9 +141,9 @@ func (c *Collector) Nudge(groups ...string) {
 // Once runs every check once and returns the answers, for `pgtender check`.
 func (c *Collector) Once(ctx context.Context) []Result {
 	var group errgroup.Group
-	for _, check := range c.checks {
+	for _, bundle := range c.bundles {
 		group.Go(func() error {
-			c.try(ctx, check)
+			c.try(ctx, bundle)
 			return nil
 		})
 	}
@@ -168,34 +183,62 @@ func (c *Collector) Ready() bool {
 // Now is the collector's clock, by which ages are told.
 func (c *Collector) Now() time.Time { return c.now() }
 
-// try runs one check and keeps the answer, unless ctx ended meanwhile.
-func (c *Collector) try(ctx context.Context, check Check) Status {
+// try runs one bundle and keeps the answers, unless ctx ended meanwhile. It returns the worst state.
+func (c *Collector) try(ctx context.Context, bundle []Check) Status {
 	select {
 	case c.slots <- struct{}{}:
 		defer func() { <-c.slots }()
 	case <-ctx.Done():
 		return Unknown
 	}
-	started := time.Now()
-	findings, err := c.ask(ctx, check)
+	answers := c.ask(ctx, bundle)
 	if ctx.Err() != nil {
 		return Unknown
 	}
-	return c.keep(check, findings, err, time.Since(started))
+	worst := OK
+	for i, check := range bundle {
+		worst = Worse(worst, c.keep(check, answers[i]))
+	}
+	return worst
 }
 
-func (c *Collector) ask(ctx context.Context, check Check) ([]Finding, error) {
-	ctx, stop := context.WithTimeoutCause(ctx, check.Deadline, errDeadline)
+// answer is what one try of a check yielded.
+type answer struct {
+	findings []Finding
+	err      error
+	took     time.Duration
+}
+
+func (c *Collector) ask(ctx context.Context, bundle []Check) []answer {
+	deadline := bundle[0].Deadline
+	ctx, stop := context.WithTimeoutCause(ctx, deadline, errDeadline)
 	defer stop()
-	var findings []Finding
-	err := c.inTx(ctx, check, func(tx pgx.Tx) (err error) {
-		findings, err = check.Run(ctx, tx)
-		return err
+	answers := make([]answer, len(bundle))
+	done, started := 0, time.Now()
+	err := c.inTx(ctx, bundle[0], func(tx pgx.Tx) error {
+		for i, check := range bundle {
+			a := &answers[i]
+			a.findings, a.err = check.Run(ctx, tx)
+			a.took = time.Since(started)
+			started = time.Now()
+			if done = i; a.err != nil { // the transaction is of no use any more
+				return a.err
+			}
+			done++
+		}
+		return nil
 	})
 	if err != nil && errors.Is(context.Cause(ctx), errDeadline) {
-		return nil, fmt.Errorf("no answer within %s: %w", check.Deadline, err)
+		err = fmt.Errorf("no answer within %s: %w", deadline, err)
 	}
-	return findings, err
+	for i := done; i < len(answers); i++ { // none, when all is well
+		answers[i].findings, answers[i].err = nil, err
+		if i > done {
+			answers[i].err = fmt.Errorf("check %s, which is asked together with it, failed: %w", bundle[done].Name, err)
+		}
+	}
+	answers[min(done, len(answers)-1)].took += time.Since(started)
+	return answers
 }
 
 var errDeadline = errors.New("the check's deadline has passed")
@@ -221,9 +264,10 @@ func (c *Collector) inTx(ctx context.Context, check Check, f func(tx pgx.Tx) err
 
 // keep stores an answer. A failure takes the place of the findings, so that no stale value is shown, but not of At, so that
 // its age goes on.
-func (c *Collector) keep(check Check, findings []Finding, err error, took time.Duration) Status {
-	r := Result{Check: check.Name, Group: check.Group, Unit: check.Unit, Findings: findings, At: c.now(), Took: took, Err: err}
-	if len(findings) == 0 {
+func (c *Collector) keep(check Check, a answer) Status {
+	err := a.err
+	r := Result{Check: check.Name, Group: check.Group, Unit: check.Unit, Findings: a.findings, At: c.now(), Took: a.took, Err: err}
+	if len(a.findings) == 0 {
 		r.Findings = []Finding{{Message: "nothing found"}}
 	}
 	if err != nil {
@@ -235,7 +279,7 @@ func (c *Collector) keep(check Check, findings []Finding, err error, took time.D
 		r.At = last.At
 	}
 	c.results[check.Name] = r
-	if !tried && len(c.results) == len(c.checks) {
+	if !tried && len(c.results) == c.count {
 		close(c.ready)
 	}
 	c.mu.Unlock()

@@ -65,6 +65,37 @@ func TestNoCheckBlocksOnLockedTables(t *testing.T) {
 	}
 }
 
+func TestBundleSharesAReadingAndItsFailure(t *testing.T) {
+	b := newBench(t, fill...)
+	env := full(t)
+	r := &readings{env: env}
+	env.Archives = append(env.Archives, config.Archive{Table: public("rows"), Column: "at", After: interval(t, "1 year"), Schedule: schedule(t, "@daily")})
+	b.exec("CREATE TABLE public.rows (at timestamptz)", "CREATE INDEX ON public.rows (at)")
+	all := []Check{partitionRunway(r), archiveLag(r), partitionGaps(r), longTransaction(time.Hour)}
+	c := NewCollector(Options{Pool: b.pool, Checks: all})
+	for _, result := range c.Once(t.Context()) {
+		if result.Err != nil || result.Status() != OK {
+			t.Errorf("%+v", result)
+		}
+	}
+	read := r.tx
+	c.Once(t.Context())
+	if r.tx == read {
+		t.Error("a second round used the reading of the first")
+	}
+	_, end := b.session("LOCK TABLE public.rows")
+	defer end()
+	for _, result := range c.Once(t.Context()) {
+		failed := result.Check == "archive_lag" || result.Check == "partition_gaps" // the one after it
+		if (result.Err != nil) != failed {
+			t.Errorf("%s: %v", result.Check, result.Err)
+		}
+		if result.Check == "partition_gaps" && !strings.Contains(result.Err.Error(), "check archive_lag, which is asked together with it, failed") {
+			t.Errorf("%v", result.Err)
+		}
+	}
+}
+
 func TestDeadlineEndsACheck(t *testing.T) {
 	b := newBench(t)
 	slow := Check{Name: "slow", Every: time.Hour, Deadline: 200 * time.Millisecond, Run: func(ctx context.Context, tx pgx.Tx) ([]Finding, error) {

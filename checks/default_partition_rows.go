@@ -5,15 +5,13 @@ import (
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
-
-	"github.com/pgtender/pgtender/internal/config"
 )
 
 // defaultPartitionRows counts the rows that no partition wanted: they keep a partition of their time from being attached. Source:
 // the DEFAULT partition's live rows in the statistics, which follow within a second of the commit and need no lock. Unit: rows; 0
 // without a DEFAULT. Warning above 0. Remedy: the partition job moves them.
-func defaultPartitionRows(env *config.Env) Check {
-	return partitionCheck("default_partition_rows", "rows", env, func(ctx context.Context, tx pgx.Tx, all []kept) ([]Finding, error) {
+func defaultPartitionRows(r *readings) Check {
+	return partitionCheck("default_partition_rows", "rows", r, func(ctx context.Context, tx pgx.Tx, all []kept) ([]Finding, error) {
 		rows, err := defaultRows(ctx, tx, all)
 		if err != nil {
 			return nil, err

@@ -6,15 +6,14 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/pgtender/pgtender/internal/config"
 	"github.com/pgtender/pgtender/internal/pg"
 )
 
 // detachPending tells of partitions whose DETACH CONCURRENTLY was begun and not ended: new sessions see none of their rows, and
 // their bounds stay taken. While a session still works at it, all is well. Source: pg_inherits.inhdetachpending, pg_locks. Unit:
 // partitions. Warning above 0. Remedy: FINALIZE.
-func detachPending(env *config.Env) Check {
-	return partitionCheck("detach_pending", "partitions", env, func(ctx context.Context, tx pgx.Tx, all []kept) ([]Finding, error) {
+func detachPending(r *readings) Check {
+	return partitionCheck("detach_pending", "partitions", r, func(ctx context.Context, tx pgx.Tx, all []kept) ([]Finding, error) {
 		busy, err := beingDetached(ctx, tx, all)
 		if err != nil {
 			return nil, err

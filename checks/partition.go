@@ -2,6 +2,8 @@ package checks
 
 import (
 	"context"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -35,16 +37,47 @@ type kept struct {
 
 func (k kept) labels() []string { return []string{k.Table.Schema, k.Table.Name} }
 
+// readings reads the partitioned tables of all policies, once for all checks of one transaction: it is the dearest reading of a round.
+type readings struct {
+	env *config.Env
+
+	mu   sync.Mutex
+	tx   pgx.Tx // that sets were read in
+	sets []parts.Set
+}
+
+// bundle is the name under which the checks that share a reading run in one transaction.
+const bundle = "partitions"
+
+// read returns one Set for each table of a partition policy or of an archive policy within one, or for each branch.
+func (r *readings) read(ctx context.Context, tx pgx.Tx) ([]parts.Set, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.tx == tx {
+		return r.sets, nil
+	}
+	var tables []config.Table
+	for _, p := range r.env.Partitions {
+		tables = append(tables, p.Table)
+	}
+	for _, a := range r.env.Archives {
+		if a.Partitioned && !slices.Contains(tables, a.Table) {
+			tables = append(tables, a.Table)
+		}
+	}
+	sets, err := parts.Read(ctx, tx, tables)
+	if err != nil {
+		return nil, err
+	}
+	r.tx, r.sets = tx, sets
+	return sets, nil
+}
+
 // partitionCheck is a check of the tables that partition policies keep: one finding for each, or for each of its branches.
-func partitionCheck(name, unit string, env *config.Env, judge func(ctx context.Context, tx pgx.Tx, all []kept) ([]Finding, error)) Check {
-	return Check{Name: name, Group: "partitions", Unit: unit, Every: 30 * time.Second, Deadline: 5 * time.Second,
+func partitionCheck(name, unit string, r *readings, judge func(ctx context.Context, tx pgx.Tx, all []kept) ([]Finding, error)) Check {
+	return Check{Name: name, Group: "partitions", Unit: unit, Every: 30 * time.Second, Deadline: 5 * time.Second, Bundle: bundle,
 		Run: func(ctx context.Context, tx pgx.Tx) ([]Finding, error) {
-			policies := map[config.Table]config.Partition{}
-			tables := make([]config.Table, len(env.Partitions))
-			for i, p := range env.Partitions {
-				tables[i], policies[p.Table] = p.Table, p
-			}
-			sets, err := parts.Read(ctx, tx, tables)
+			sets, err := r.read(ctx, tx)
 			if err != nil {
 				return nil, err
 			}
@@ -52,11 +85,14 @@ func partitionCheck(name, unit string, env *config.Env, judge func(ctx context.C
 			var problems []Finding
 			for i := range sets {
 				s := &sets[i]
-				if s.Problem != nil {
+				p := slices.IndexFunc(r.env.Partitions, func(p config.Partition) bool { return p.Table == s.Asked })
+				switch {
+				case p < 0:
+				case s.Problem != nil:
 					problems = append(problems, Finding{Object: s.Asked.String(), Status: Unknown, Message: s.Problem.What, Remedy: s.Problem.Advice})
-					continue
+				default:
+					all = append(all, kept{s, r.env.Partitions[p]})
 				}
-				all = append(all, kept{s, policies[s.Asked]})
 			}
 			findings, err := judge(ctx, tx, all)
 			return append(problems, findings...), err

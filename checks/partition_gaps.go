@@ -4,14 +4,13 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/pgtender/pgtender/internal/config"
 	"github.com/pgtender/pgtender/internal/parts"
 )
 
 // partitionGaps counts the holes between the first and the last partition, where inserts fail or fall into the DEFAULT. Source:
 // pg_class.relpartbound. Unit: holes. Critical above 0. Remedy: run the partition job, or attach what belongs there.
-func partitionGaps(env *config.Env) Check {
-	return partitionCheck("partition_gaps", "holes", env, each(func(k kept) Finding {
+func partitionGaps(r *readings) Check {
+	return partitionCheck("partition_gaps", "holes", r, each(func(k kept) Finding {
 		holes := k.Holes()
 		n := float64(len(holes))
 		f := Finding{Value: n, Message: "its partitions join without a hole",

@@ -17,9 +17,9 @@ const (
 // partitionRunway tells for how long inserts have a partition to go to: from the server's now to the end of the partitions that join
 // without a hole. Source: pg_class.relpartbound. Unit: seconds; +Inf where there is no end. Warning below 7 days, critical
 // below 1 day, and less (a half, a quarter of what the policy keeps ahead) for policies that keep less. Remedy: run the partition job.
-func partitionRunway(env *config.Env) Check {
-	return partitionCheck("partition_runway", "seconds", env, each(func(k kept) Finding {
-		runway := k.Runway(env.Daemon.Location)
+func partitionRunway(r *readings) Check {
+	return partitionCheck("partition_runway", "seconds", r, each(func(k kept) Finding {
+		runway := k.Runway(r.env.Daemon.Location)
 		f := Finding{Value: runway, Message: "inserts have a partition for another " + runwayText(runway)}
 		f.Samples = []Sample{
 			{"pgtender_partition_runway_seconds", k.labels(), runway},

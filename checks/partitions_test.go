@@ -38,7 +38,7 @@ const eventsDDL = "SET TimeZone = 'UTC'; CREATE TABLE public.events (at timestam
 func TestPartitionRunway(t *testing.T) {
 	b := newBench(t, eventsDDL)
 	env := eventsEnv(t)
-	check := partitionRunway(env)
+	check := partitionRunway(&readings{env: env})
 	b.want(check, "public.events", Critical, "no partition holds this moment", "pgtender job run partition --table public.events")
 	b.exec(days(-2, 1))
 	b.want(check, "public.events", Critical)
@@ -85,7 +85,7 @@ func TestRunwayLimitsFollowThePolicy(t *testing.T) {
 
 func TestPartitionGaps(t *testing.T) {
 	b := newBench(t, eventsDDL, days(-5, 5))
-	check := partitionGaps(eventsEnv(t))
+	check := partitionGaps(&readings{env: eventsEnv(t)})
 	b.want(check, "public.events", OK)
 	b.exec(dropDay(-3), dropDay(2))
 	f := b.want(check, "public.events", Critical, "2 holes", "T00:00:00Z", "FOR VALUES FROM (")
@@ -98,7 +98,7 @@ func TestPartitionGaps(t *testing.T) {
 
 func TestDefaultPartitionRows(t *testing.T) {
 	b := newBench(t, eventsDDL, days(0, 1))
-	check := defaultPartitionRows(eventsEnv(t))
+	check := defaultPartitionRows(&readings{env: eventsEnv(t)})
 	b.want(check, "public.events", OK, "no DEFAULT partition")
 	b.exec("CREATE TABLE public.events_rest PARTITION OF public.events DEFAULT")
 	b.want(check, "public.events", OK, "public.events_rest is empty")
@@ -115,7 +115,7 @@ func TestDefaultPartitionRows(t *testing.T) {
 
 func TestDetachPending(t *testing.T) {
 	b := newBench(t, eventsDDL, days(0, 2))
-	check := detachPending(eventsEnv(t))
+	check := detachPending(&readings{env: eventsEnv(t)})
 	b.want(check, "public.events", OK)
 	_, end := b.session("SELECT count(*) FROM public.events")
 	conn, err := pgx.Connect(t.Context(), b.url)
@@ -148,8 +148,8 @@ func TestPolicyForATableThatIsNotThere(t *testing.T) {
 	b := newBench(t, "CREATE TABLE public.plain ()")
 	env := eventsEnv(t)
 	env.Partitions = append(env.Partitions, config.Partition{Table: public("plain"), Interval: config.Day})
-	b.want(partitionRunway(env), "public.events", Unknown, "there is no such table")
-	b.want(partitionRunway(env), "public.plain", Unknown, "not a partitioned table")
+	b.want(partitionRunway(&readings{env: env}), "public.events", Unknown, "there is no such table")
+	b.want(partitionRunway(&readings{env: env}), "public.plain", Unknown, "not a partitioned table")
 }
 
 func TestArchiveLag(t *testing.T) {
@@ -159,7 +159,7 @@ func TestArchiveLag(t *testing.T) {
 		{Table: public("events"), Into: public("events_archive"), Partitioned: true, Interval: config.Day, After: interval(t, "30 days"), Schedule: schedule(t, "@daily")},
 		{Table: public("rows"), Into: public("rows_archive"), Column: "at", After: interval(t, "1 year"), Schedule: schedule(t, "@hourly")},
 	}
-	check := archiveLag(env)
+	check := archiveLag(&readings{env: env})
 	b.want(check, "public.rows", Unknown, "no such table")
 	f := b.want(check, "public.events", Warning, "10 partitions", "pgtender job run archive --table public.events")
 	if lag := sample(t, f, "pgtender_archive_lag_seconds", "public", "events"); lag < (9*day).Seconds() || lag > (10*day).Seconds() {
