@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -218,7 +219,7 @@ func (c *Collector) ask(ctx context.Context, bundle []Check) []answer {
 	err := c.inTx(ctx, bundle[0], func(tx pgx.Tx) error {
 		for i, check := range bundle {
 			a := &answers[i]
-			a.findings, a.err = check.Run(ctx, tx)
+			a.findings, a.err = run(ctx, check, tx)
 			a.took = time.Since(started)
 			started = time.Now()
 			if done = i; a.err != nil { // the transaction is of no use any more
@@ -239,6 +240,16 @@ func (c *Collector) ask(ctx context.Context, bundle []Check) []answer {
 	}
 	answers[min(done, len(answers)-1)].took += time.Since(started)
 	return answers
+}
+
+// run keeps a panic from ending the daemon.
+func run(ctx context.Context, check Check, tx pgx.Tx) (findings []Finding, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("pgtender has an error that should be reported: check %s panicked: %v\n%s", check.Name, v, debug.Stack())
+		}
+	}()
+	return check.Run(ctx, tx)
 }
 
 var errDeadline = errors.New("the check's deadline has passed")

@@ -113,6 +113,10 @@ func TestDeadlineEndsACheck(t *testing.T) {
 	if r := b.ask(slow); r.Err == nil || r.Took > 3*time.Second {
 		t.Errorf("result: %+v", r)
 	}
+	odd := Check{Name: "odd", Memory: true, Deadline: time.Second, Run: func(context.Context, pgx.Tx) ([]Finding, error) { panic("odd") }}
+	if r := b.ask(odd); r.Err == nil || !strings.Contains(r.Findings[0].Message, "check odd panicked: odd") {
+		t.Errorf("a panic: %+v", r)
+	}
 	write := Check{Name: "write", Deadline: time.Second, Run: func(ctx context.Context, tx pgx.Tx) ([]Finding, error) {
 		_, err := tx.Exec(ctx, "CREATE TABLE public.nothing ()")
 		return nil, err

@@ -84,7 +84,7 @@ func (d *tended) scrape(t *testing.T, path string) string {
 	t.Helper()
 	var best time.Duration
 	var body string
-	for range 3 { // the machine may be busy with other tests for a moment; a database that is gone would be slow each time
+	for range 20 { // the machine may be busy with other tests for a moment; a database that is gone would be slow each time
 		started := time.Now()
 		resp, text := get(t, "http://"+d.addr+path)
 		if took := time.Since(started); best == 0 || took < best {
