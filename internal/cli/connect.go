@@ -13,7 +13,12 @@ import (
 const maxConns = 8
 
 // open connects for a command that reads: the server is there and of the right version, or the error says why not.
+//
+// A transaction-pooling proxy is refused before anything is set: what our sessions set would reach the application's.
 func (a *app) open(ctx context.Context, env *config.Env) (*pgxpool.Pool, error) {
+	if err := pg.RequireSessions(ctx, env.URL); err != nil {
+		return nil, err
+	}
 	pool, err := pg.Open(ctx, env.URL, maxConns)
 	if err != nil {
 		return nil, err

@@ -124,12 +124,12 @@ func (d *daemon) run(ctx context.Context, ready func(context.Context, *daemon)) 
 	d.log.Info("listening", zap.String("address", d.server.Addr()))
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return d.server.Run(ctx) })
-	group.Go(func() error { d.watch.run(ctx); return nil })
-	group.Go(func() error { return d.collector.Run(ctx) })
 	group.Go(func() error {
 		if err := d.await(ctx); err != nil || ctx.Err() != nil {
 			return err
 		}
+		group.Go(func() error { d.watch.run(ctx); return nil })
+		group.Go(func() error { return d.collector.Run(ctx) })
 		return d.runner.Run(ctx)
 	})
 	if ready != nil {

@@ -94,20 +94,26 @@ func (a *app) serve(ctx context.Context, env *config.Env, opt serveOptions) erro
 }
 
 // await waits until the server can be worked with, and the declared schema and policies have been found sound. Only what waiting
-// cannot mend ends it: a server of another version, a declaration with errors.
+// cannot mend ends it: a server of another version, a proxy that
+// pools transactions, a declaration with errors.
 func (d *daemon) await(ctx context.Context) error {
 	pause, logged := time.Second, ""
 	for {
 		err := d.sound(ctx)
 		var version *pg.VersionError
 		var sources *desired.Error
+		var proxy *pg.ProxyError
+		var scratch *desired.ScratchError
 		switch {
+		case errors.As(err, &scratch):
+			// The drift job will say so each time. Partitions must not run out for that.
+			d.log.Error("the declared schema cannot be loaded; the other jobs go on without it", zap.Error(err))
+			return nil
 		case err == nil:
-			d.watch.settled()
 			return nil
 		case ctx.Err() != nil:
 			return nil
-		case errors.As(err, &version), errors.As(err, &sources):
+		case errors.As(err, &version), errors.As(err, &sources), errors.As(err, &proxy):
 			return err
 		}
 		d.watch.troubled(err)
@@ -126,6 +132,9 @@ func (d *daemon) await(ctx context.Context) error {
 
 // sound loads the declared schema, which every daemon remembers, and holds the policies against it.
 func (d *daemon) sound(ctx context.Context) error {
+	if err := pg.RequireSessions(ctx, d.env.URL); err != nil {
+		return err
+	}
 	server, err := pg.Preflight(ctx, d.pool)
 	if err != nil {
 		return err

@@ -27,7 +27,6 @@ type watch struct {
 	mu       sync.Mutex
 	database web.Database
 	drift    drift.Last
-	begun    bool // the declared schema was found sound
 }
 
 func newWatch(pool *pgxpool.Pool, url string) *watch {
@@ -64,9 +63,6 @@ func (w *watch) look(ctx context.Context) {
 	} else {
 		w.drift = last
 	}
-	if !w.begun && now.Problem == "" {
-		now.Problem = w.database.Problem // why it cannot begin
-	}
 	w.database = now
 }
 
@@ -75,12 +71,6 @@ func (w *watch) troubled(err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.database.Problem = err.Error()
-}
-
-func (w *watch) settled() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.begun, w.database.Problem = true, ""
 }
 
 func (w *watch) state() web.Database {
@@ -108,9 +98,6 @@ func (w *watch) ready(declares, checked bool) []web.Condition {
 			why = w.drift.Err.Error()
 		case w.drift.At.IsZero():
 			why = "it was not compared with the declared one yet"
-			if !w.begun && w.database.Problem != "" {
-				why = w.database.Problem
-			}
 		}
 		conditions = append(conditions, web.Condition{Name: "schema in place", OK: why == "", Why: why})
 	}
