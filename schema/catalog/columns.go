@@ -35,12 +35,13 @@ const columnsSQL = `
 		coalesce((SELECT string_agg(o, ', ' ORDER BY o COLLATE "C") FROM unnest(a.attoptions) o), ''),
 		CASE WHEN a.attinhcount = 0 THEN '' WHEN a.attislocal THEN 'merged' ELSE 'true' END,
 		coalesce(d.description, ''),
-		CASE WHEN s.seqrelid IS NULL THEN '' ELSE coalesce(obj_description(s.seqrelid, 'pg_class'), '') END
+		coalesce(sd.description, '')
 	FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
 	LEFT JOIN pg_attrdef ad ON ad.adrelid = a.attrelid AND ad.adnum = a.attnum
-	LEFT JOIN pg_depend i ON a.attidentity <> '' AND i.refclassid = 'pg_class'::regclass AND i.refobjid = a.attrelid AND i.refobjsubid = a.attnum
-		AND i.classid = 'pg_class'::regclass AND i.deptype = 'i'
-	LEFT JOIN pg_sequence s ON s.seqrelid = i.objid
+	LEFT JOIN (SELECT i.refobjid, i.refobjsubid, s.* FROM pg_sequence s
+		JOIN pg_depend i ON i.classid = 'pg_class'::regclass AND i.objid = s.seqrelid AND i.refclassid = 'pg_class'::regclass AND i.deptype = 'i') s
+		ON s.refobjid = a.attrelid AND s.refobjsubid = a.attnum
+	LEFT JOIN pg_description sd ON sd.classoid = 'pg_class'::regclass AND sd.objoid = s.seqrelid AND sd.objsubid = 0
 	LEFT JOIN pg_class sc ON sc.oid = s.seqrelid LEFT JOIN pg_namespace sn ON sn.oid = sc.relnamespace
 	LEFT JOIN pg_description d ON d.classoid = 'pg_class'::regclass AND d.objoid = a.attrelid AND d.objsubid = a.attnum
 	WHERE a.attrelid = ANY($1::oid[]) AND a.attnum > 0 AND NOT a.attisdropped

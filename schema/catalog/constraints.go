@@ -8,15 +8,16 @@ package catalog
 func (r *reader) readConstraints() error {
 	return r.each(`
 		SELECT k.oid, k.conrelid, k.conname, k.contype::text, pg_get_constraintdef(k.oid), k.convalidated AND coalesce(x.indisvalid, true),
-			coalesce((SELECT CASE WHEN bool_and(t.tgenabled = 'D') THEN 'disabled' WHEN bool_and(t.tgenabled = 'A') THEN 'always'
-				WHEN bool_and(t.tgenabled = 'R') THEN 'replica' WHEN bool_or(t.tgenabled <> 'O') THEN 'partly disabled' END
-				FROM pg_trigger t WHERE t.tgconstraint = k.oid AND t.tgisinternal AND k.contype = 'f'), ''),
+			coalesce(tr.enabled, ''),
 			CASE WHEN k.coninhcount = 0 THEN '' WHEN k.conislocal THEN 'merged' ELSE 'true' END,
 			CASE WHEN k.contype IN ('p', 'u', 'x') THEN k.conindid ELSE 0::oid END,
 			coalesce((SELECT string_agg(o, ', ' ORDER BY o COLLATE "C") FROM unnest(ic.reloptions) o), ''),
 			coalesce(quote_ident(ts.spcname), ''), CASE WHEN x.indisclustered THEN 'true' ELSE '' END,
 			coalesce(d.description, ''), coalesce(xd.description, '')
 		FROM pg_constraint k
+		LEFT JOIN (SELECT t.tgconstraint, CASE WHEN bool_and(t.tgenabled = 'D') THEN 'disabled' WHEN bool_and(t.tgenabled = 'A') THEN 'always'
+			WHEN bool_and(t.tgenabled = 'R') THEN 'replica' WHEN bool_or(t.tgenabled <> 'O') THEN 'partly disabled' END AS enabled
+			FROM pg_trigger t WHERE t.tgconstraint <> 0 AND t.tgisinternal GROUP BY 1) tr ON tr.tgconstraint = k.oid AND k.contype = 'f'
 		LEFT JOIN pg_index x ON x.indexrelid = k.conindid AND k.contype IN ('p', 'u', 'x')
 		LEFT JOIN pg_class ic ON ic.oid = x.indexrelid
 		LEFT JOIN pg_tablespace ts ON ts.oid = ic.reltablespace
@@ -58,11 +59,12 @@ func (r *reader) readIndexes() error {
 		SELECT x.indexrelid, x.indrelid, c.relname, pg_get_indexdef(x.indexrelid), x.indisvalid AND x.indisready AND x.indislive,
 			coalesce(quote_ident(ts.spcname), ''), CASE WHEN x.indisclustered THEN 'true' ELSE '' END, coalesce(d.description, ''),
 			c.relpages::bigint * current_setting('block_size')::bigint,
-			ARRAY(SELECT a.attnum::text FROM pg_attribute a WHERE a.attrelid = x.indexrelid AND a.attstattarget IS NOT NULL ORDER BY a.attnum),
-			ARRAY(SELECT a.attstattarget::text FROM pg_attribute a WHERE a.attrelid = x.indexrelid AND a.attstattarget IS NOT NULL ORDER BY a.attnum)
+			coalesce(st.numbers, '{}'), coalesce(st.targets, '{}')
 		FROM pg_index x JOIN pg_class c ON c.oid = x.indexrelid
 		LEFT JOIN pg_tablespace ts ON ts.oid = c.reltablespace
 		LEFT JOIN pg_description d ON d.classoid = 'pg_class'::regclass AND d.objoid = c.oid AND d.objsubid = 0
+		LEFT JOIN (SELECT a.attrelid, array_agg(a.attnum::text) AS numbers, array_agg(a.attstattarget::text) AS targets
+			FROM pg_attribute a WHERE a.attstattarget IS NOT NULL GROUP BY 1) st ON st.attrelid = x.indexrelid
 		WHERE x.indrelid = ANY($1::oid[])
 		AND NOT EXISTS (SELECT FROM pg_constraint k WHERE k.conindid = x.indexrelid AND k.conrelid = x.indrelid AND k.contype IN ('p', 'u', 'x'))`,
 		[]any{r.oids("rpm")}, func(scan func(...any) error) error {

@@ -30,12 +30,8 @@ var relKinds = map[string]Kind{"r": Table, "p": Table, "v": View, "m": MatView, 
 // of the database: those of a managed table may live elsewhere. It prints nothing that needs a lock on them.
 const relationsSQL = `
 	SELECT c.oid, c.reltype, coalesce(rt.typarray, 0), n.nspname, c.relname, c.relkind::text, c.relispartition,
-		ARRAY(SELECT i.inhparent FROM pg_inherits i WHERE i.inhrelid = c.oid ORDER BY i.inhseqno),
-		coalesce((SELECT i.inhdetachpending FROM pg_inherits i WHERE i.inhrelid = c.oid AND c.relispartition), false),
-		EXISTS (SELECT FROM pg_depend e WHERE e.classid = 'pg_class'::regclass AND e.objid = c.oid AND e.deptype = 'e'),
-		c.reloftype <> 0,
-		c.relkind = 'S' AND EXISTS (SELECT FROM pg_depend e WHERE e.classid = 'pg_class'::regclass AND e.objid = c.oid
-			AND e.refclassid = 'pg_class'::regclass AND e.deptype = 'i'),
+		coalesce(ih.parents, '{}'), coalesce(ih.detaching, false), 'e' = ANY(coalesce(dp.types, '{}')), c.reloftype <> 0,
+		c.relkind = 'S' AND 'i' = ANY(coalesce(dp.types, '{}')),
 		CASE c.relpersistence WHEN 'u' THEN 'unlogged' ELSE '' END,
 		CASE WHEN am.amname IS NULL OR am.amname = 'heap' THEN '' ELSE quote_ident(am.amname) END,
 		coalesce(quote_ident(ts.spcname), ''),
@@ -43,17 +39,21 @@ const relationsSQL = `
 			WHEN c.relforcerowsecurity THEN 'forced' ELSE '' END,
 		CASE c.relreplident WHEN 'f' THEN 'full' WHEN 'n' THEN 'nothing' WHEN 'i' THEN coalesce('index ' || (SELECT quote_ident(ic.relname)
 			FROM pg_index x JOIN pg_class ic ON ic.oid = x.indexrelid WHERE x.indrelid = c.oid AND x.indisreplident), 'nothing') ELSE '' END,
-		CASE WHEN c.relispartition THEN '' ELSE coalesce((SELECT string_agg(format('%I.%I', pn.nspname, p.relname), ', ' ORDER BY i.inhseqno)
-			FROM pg_inherits i JOIN pg_class p ON p.oid = i.inhparent JOIN pg_namespace pn ON pn.oid = p.relnamespace
-			WHERE i.inhrelid = c.oid), '') END,
+		CASE WHEN c.relispartition THEN '' ELSE coalesce(ih.names, '') END,
 		CASE WHEN c.relkind = 'p' THEN pg_get_partkeydef(c.oid) ELSE '' END,
 		coalesce((SELECT string_agg(o, ', ' ORDER BY o COLLATE "C") FROM unnest(c.reloptions) o), ''),
-		coalesce((SELECT string_agg('toast.' || o, ', ' ORDER BY o COLLATE "C") FROM pg_class tc, unnest(tc.reloptions) o
-			WHERE tc.oid = c.reltoastrelid), ''),
+		coalesce((SELECT string_agg('toast.' || o, ', ' ORDER BY o COLLATE "C") FROM unnest(tc.reloptions) o), ''),
 		coalesce(pg_get_expr(c.relpartbound, 0), ''), coalesce(d.description, ''),
 		c.reltuples, c.relpages::bigint * current_setting('block_size')::bigint, c.relispopulated
 	FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 	LEFT JOIN pg_type rt ON rt.oid = c.reltype
+	LEFT JOIN pg_class tc ON tc.oid = c.reltoastrelid AND tc.reloptions IS NOT NULL
+	LEFT JOIN (SELECT e.objid, array_agg(e.deptype::text) AS types FROM pg_depend e
+		WHERE e.classid = 'pg_class'::regclass AND e.objsubid = 0 AND (e.deptype = 'e' OR e.deptype = 'i' AND e.refclassid = 'pg_class'::regclass)
+		GROUP BY 1) dp ON dp.objid = c.oid
+	LEFT JOIN (SELECT i.inhrelid, array_agg(i.inhparent ORDER BY i.inhseqno) AS parents, bool_or(i.inhdetachpending) AS detaching,
+			string_agg(format('%I.%I', pn.nspname, p.relname), ', ' ORDER BY i.inhseqno) AS names
+		FROM pg_inherits i JOIN pg_class p ON p.oid = i.inhparent JOIN pg_namespace pn ON pn.oid = p.relnamespace GROUP BY 1) ih ON ih.inhrelid = c.oid
 	LEFT JOIN pg_am am ON am.oid = c.relam
 	LEFT JOIN pg_tablespace ts ON ts.oid = c.reltablespace
 	LEFT JOIN pg_description d ON d.classoid = 'pg_class'::regclass AND d.objoid = c.oid AND d.objsubid = 0

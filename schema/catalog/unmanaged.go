@@ -42,7 +42,7 @@ func inSchemas() []string {
 			WHERE n.nspname = ANY($1) AND c.relkind IN ('r', 'p', 'v', 'm', 'S') AND NOT c.relispartition AND ` +
 			notMember("pg_class", "c.oid") + ` AND (` +
 			differs("c.relacl", "acldefault(CASE c.relkind WHEN 'S' THEN 's'::\"char\" ELSE 'r'::\"char\" END, c.relowner)") + `
-			OR EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attacl IS NOT NULL AND NOT a.attisdropped))`,
+			OR c.oid IN (SELECT a.attrelid FROM pg_attribute a WHERE a.attacl IS NOT NULL AND NOT a.attisdropped))`,
 		`SELECT 'privileges', n.nspname::text, p.proname || '(' || oidvectortypes(p.proargtypes) || ')' FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
 			WHERE n.nspname = ANY($1) AND ` + notMember("pg_proc", "p.oid") + ` AND ` + differs("p.proacl", "acldefault('f', p.proowner)"),
 		`SELECT 'privileges', n.nspname::text, t.typname::text FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
