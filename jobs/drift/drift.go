@@ -147,7 +147,7 @@ func Latest(ctx context.Context, q pg.Querier) (Last, error) {
 	var detail []byte
 	err := q.QueryRow(ctx, `
 		SELECT finished_at, error, detail FROM pgtender.run
-		WHERE job = $1 AND target = '' AND outcome IS NOT NULL AND (covered_until IS NOT NULL OR trigger = 'manual' OR outcome = 'failure')
+		WHERE job = $1 AND target = '' AND outcome IN ('success', 'noop', 'failure')
 		ORDER BY id DESC LIMIT 1`, JobName).Scan(&last.At, &failure, &detail)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows), pg.Is(err, pg.UndefinedTable, pg.InvalidSchemaName):
