@@ -3,7 +3,7 @@
 GO       ?= go
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LINTER   := v2.15.0
-CACHE    := $(CURDIR)/.cache
+CACHE    := .cache
 LINT     := $(CACHE)/bin/golangci-lint-$(LINTER)
 
 # What make test runs, and further arguments of go test: make test PKG=./jobs/... ARGS='-run Archive'
@@ -54,5 +54,5 @@ $(CACHE)/bin/gotest: FORCE
 # Through the module proxy, as the binaries of the release page may be out of reach.
 $(LINT):
 	@mkdir -p $(CACHE)/bin/new
-	GOBIN=$(CACHE)/bin/new GOFLAGS= $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINTER)
+	GOBIN='$(CURDIR)/$(CACHE)/bin/new' GOFLAGS= $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINTER)
 	@mv $(CACHE)/bin/new/golangci-lint $@ && rmdir $(CACHE)/bin/new
