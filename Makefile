@@ -54,5 +54,5 @@ $(CACHE)/bin/gotest: FORCE
 # Through the module proxy, as the binaries of the release page may be out of reach.
 $(LINT):
 	@mkdir -p $(CACHE)/bin/new
-	GOBIN='$(CURDIR)/$(CACHE)/bin/new' GOFLAGS= $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINTER)
+	GOBIN="$(CURDIR)/$(CACHE)/bin/new" GOFLAGS= $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINTER)
 	@mv $(CACHE)/bin/new/golangci-lint $@ && rmdir $(CACHE)/bin/new
