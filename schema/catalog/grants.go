@@ -20,13 +20,14 @@ func (r *reader) readGrants() error {
 				format('ROUTINE %I.%I(%s)', n.nspname, p.proname, oidvectortypes(p.proargtypes))
 			FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace WHERE n.nspname = ANY($2)
 		)
-		SELECT class, oid, sub, CASE WHEN owned = '' OR owner = current_user::regrole THEN '' ELSE format('ALTER %s OWNER TO %I', owned, pg_get_userbyid(owner)) END,
+		SELECT class, object.oid, sub, CASE WHEN owned = '' OR owner = me.oid THEN '' ELSE format('ALTER %s OWNER TO %I', owned, pg_get_userbyid(owner)) END,
 			CASE WHEN open THEN format('REVOKE ALL ON %s FROM PUBLIC', target) ELSE '' END,
 			ARRAY(SELECT format('GRANT %s ON %s TO %s%s', string_agg(x.privilege_type || columns, ', ' ORDER BY x.privilege_type), target,
 					CASE x.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(x.grantee)) END, CASE WHEN x.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)
 				FROM aclexplode(acl) x WHERE x.grantee <> owner
 				GROUP BY x.grantee, x.is_grantable ORDER BY x.grantee <> 0, pg_get_userbyid(x.grantee) COLLATE "C", x.is_grantable)
-		FROM object WHERE owner <> current_user::regrole OR acl IS NOT NULL`,
+		FROM object, (SELECT r.oid FROM pg_roles r WHERE r.rolname = current_user) me
+		WHERE owner <> me.oid OR acl IS NOT NULL ORDER BY class, object.oid, sub`,
 		[]any{r.oids("rpvm"), r.schemas}, func(scan func(...any) error) error {
 			var at ref
 			var owner, revoke string

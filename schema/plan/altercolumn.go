@@ -128,7 +128,7 @@ func (b *builder) changeType(k catalog.Key, live, want *catalog.Object) {
 // stand in one statement, in which the server does what has to be done in the right order.
 func (b *builder) computes(k catalog.Key) bool {
 	for _, d := range b.dependents[k] {
-		if d.Kind == catalog.Column && d.Table == k.Table && b.fates[d] == recreate && b.because[d] == k {
+		if d.Kind == catalog.Column && d.Table == k.Table && d.Schema == k.Schema && b.fates[d] == recreate {
 			return true
 		}
 	}

@@ -88,10 +88,29 @@ func (b *builder) createOther(k catalog.Key, want *catalog.Object) {
 	if k.Table != "" && b.freshOwner(k) {
 		s.Lock = ""
 	}
-	b.add(makes, k, s)
+	b.restore(k, b.add(makes, k, s))
 	b.cover(k)
 	b.createExtras(k, want)
 	b.comment(k)
+}
+
+// restore gives an object that was made again its owner and privileges back, which are not compared, but must not be lost.
+func (b *builder) restore(k catalog.Key, made ...*step) {
+	live := b.liveObject(k)
+	if live == nil || b.fates[k] != recreate {
+		return
+	}
+	var before *step
+	for _, sql := range live.Notes.Restore {
+		s := b.add(alters, k, Statement{SQL: sql, Reason: "owner and privileges as they were"})
+		s.final = true
+		s.needs(made...)
+		if before != nil {
+			s.needs(before)
+		}
+		tie(append([]*step{s}, made...)...)
+		before = s
+	}
 }
 
 // createExtras sets what the definition of a new object does not say.

@@ -152,8 +152,9 @@ func (b *builder) addColumn(k catalog.Key, want *catalog.Object) {
 	target := want
 	if b.fates[k] == recreate {
 		target = b.remake(c, want)
-		c.joins = b.retyped(b.because[k])
-		if because := b.because[k]; because != (catalog.Key{}) && because.Kind != catalog.Column { // it stands in the way of that
+		needs := b.liveObject(k).Needs
+		c.joins = slices.ContainsFunc(needs, func(n catalog.Key) bool { return n.Table == k.Table && n.Schema == k.Schema && b.retyped(n) })
+		if slices.ContainsFunc(needs, func(n catalog.Key) bool { return n.Kind != catalog.Column && b.goes(n) }) { // it stands in the way of that
 			b.change(&columnChange{key: k, draft: b.draft(), role: drops, reason: c.reason, hazards: c.hazards, changes: c.changes})
 			c.changes, c.hazards = nil, nil
 		}
@@ -175,6 +176,7 @@ func (b *builder) addColumn(k catalog.Key, want *catalog.Object) {
 				b.setDefault(k, nil, want, "the declared default").needs(drop)
 			}
 		}
+		b.restore(k, s)
 		b.columnProperties(k, nil, want, s)
 		b.comment(k)
 	}

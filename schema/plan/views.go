@@ -29,6 +29,7 @@ func (b *builder) createView(k catalog.Key, want *catalog.Object, definition str
 	made.mode = mode
 	tie(append([]*step{made}, b.actions(k).gone...)...)
 	b.cover(k)
+	b.restore(k, made)
 	b.viewColumns(k, nil, want)
 	for _, s := range b.actions(k).alter {
 		s.needs(made)

@@ -1,0 +1,3 @@
+CREATE TABLE r (id bigint GENERATED ALWAYS AS IDENTITY, at timestamptz NOT NULL, body text, PRIMARY KEY (id, at)) PARTITION BY RANGE (at);
+CREATE TABLE r_2024_01 PARTITION OF r FOR VALUES FROM ('2024-01-01') TO ('2024-02-01');
+CREATE TABLE r_archive (id bigint NOT NULL, at timestamptz NOT NULL, body text) PARTITION BY RANGE (at);

@@ -1,0 +1,13 @@
+DO $$ BEGIN CREATE ROLE pgtender_case_reader; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$;
+DO $$ BEGIN CREATE ROLE "Pgtender case owner"; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$;
+CREATE TABLE t (id int PRIMARY KEY, a int, v int GENERATED ALWAYS AS (a + 1) STORED);
+CREATE VIEW v AS SELECT id, a FROM t;
+CREATE FUNCTION f(int) RETURNS int LANGUAGE sql AS 'SELECT $1';
+CREATE MATERIALIZED VIEW m AS SELECT id FROM v;
+GRANT SELECT, INSERT ON v TO pgtender_case_reader WITH GRANT OPTION;
+GRANT UPDATE (a) ON v TO PUBLIC;
+GRANT SELECT (v) ON t TO pgtender_case_reader;
+REVOKE ALL ON FUNCTION f FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION f TO pgtender_case_reader;
+ALTER VIEW v OWNER TO "Pgtender case owner";
+GRANT SELECT ON t TO "Pgtender case owner";
