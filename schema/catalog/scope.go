@@ -23,6 +23,8 @@ type Scope struct {
 	Policies []Key
 	// Extensions are those that are compared, wherever they live; others are left alone. Nil: all are read.
 	Extensions []string
+	// AnyVersion are extensions whose version nobody declared, so that an upgrade of the server's packages is no difference.
+	AnyVersion []string
 }
 
 // TableKey is the key of a table.

@@ -1,5 +1,7 @@
 package catalog
 
+import "slices"
+
 // readSchemas: facts comment.
 func (r *reader) readSchemas() error {
 	return r.each(`
@@ -34,6 +36,9 @@ func (r *reader) readExtensions() error {
 			if !r.scope.extension(name) || r.scope.excludes(schema, name) {
 				r.leave("extension " + name)
 				return nil
+			}
+			if slices.Contains(r.scope.AnyVersion, name) {
+				version = ""
 			}
 			r.put(ref{"pg_extension", oid, 0}, Key{Kind: Extension, Name: name}).
 				set(FactVersion, version).set(FactSchema, schema).set(FactComment, comment)

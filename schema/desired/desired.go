@@ -2,6 +2,7 @@ package desired
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -62,6 +63,9 @@ func Load(ctx context.Context, o Options) (*Result, error) {
 	if o.Log == nil {
 		o.Log = zap.NewNop()
 	}
+	if len(o.Sources) == 0 {
+		return nil, errors.New("no sources are named: what is not declared would count as superfluous; name them in env schema src or with --to")
+	}
 	files, ignored, err := collect(o.Sources)
 	if err != nil {
 		return nil, err
@@ -92,6 +96,18 @@ func Load(ctx context.Context, o Options) (*Result, error) {
 		}
 	}
 	return &Result{Snapshot: snap, Schemas: scope.Schemas, Scope: scope, Ignored: ignored}, nil
+}
+
+// anyVersion are the extensions, also those that others bring along, whose version no statement says.
+func (r *run) anyVersion(ctx context.Context) ([]string, error) {
+	rows, err := r.l.scratch.tx.Query(ctx, "SELECT extname FROM pg_extension ORDER BY 1")
+	if err != nil {
+		return nil, fmt.Errorf("list the declared extensions: %w", err)
+	}
+	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	return slices.DeleteFunc(names, func(name string) bool {
+		return slices.ContainsFunc(r.l.done, func(s *statement) bool { return s.version == name })
+	}), err
 }
 
 // parse reads all files into statements: HCL first, then SQL in the order of files. The order decides nothing but speed.
@@ -221,6 +237,10 @@ func (r *run) setScope(ctx context.Context) error {
 		r.scope.Schemas = slices.DeleteFunc(all, func(name string) bool {
 			return name == catalog.OwnSchema || slices.Contains(r.l.invented, name)
 		})
+	}
+	var err error
+	if r.scope.AnyVersion, err = r.anyVersion(ctx); err != nil {
+		return err
 	}
 	for _, p := range r.o.Partitions {
 		r.scope.Policies = append(r.scope.Policies, catalog.TableKey(p.Table.Schema, p.Table.Name))

@@ -264,14 +264,20 @@ func (f failure) problem() Problem {
 }
 
 func adviceFor(e *pgconn.PgError) string {
+	here := "the server where scratch databases are made (env dev, or the target's)"
 	switch e.Code {
+	case pg.UndefinedObject:
+		if strings.HasPrefix(e.Message, "role ") || strings.HasPrefix(e.Message, "tablespace ") {
+			return "create it on " + here + ": it belongs to a server, not to a database"
+		}
+		return "no source declares it"
 	case "42P07", "42723", "42710":
 		return "it is declared twice"
-	case pg.UndefinedTable, pg.UndefinedFunction, pg.UndefinedObject, pg.InvalidSchemaName:
+	case pg.UndefinedTable, pg.UndefinedFunction, pg.InvalidSchemaName:
 		return "no source declares it"
 	case pg.FeatureNotSupported:
 		if strings.HasPrefix(e.Message, "extension ") {
-			return "install it on the server where scratch databases are made (env dev, or the target's)"
+			return "install it on " + here
 		}
 	case pg.InsufficientPrivilege:
 		if strings.Contains(e.Message, "extension") {

@@ -416,6 +416,32 @@ func TestBodiesMayNeedOtherSchemas(t *testing.T) {
 		CREATE PROCEDURE c() LANGUAGE sql AS 'INSERT INTO audit.log DEFAULT VALUES';`})
 }
 
+// A version that no source says is not compared; one that it says is.
+func TestExtensionVersions(t *testing.T) {
+	r := mustLoad(t, map[string]string{"a.sql": "CREATE EXTENSION citext; CREATE EXTENSION pg_trgm VERSION '1.5'; CREATE EXTENSION earthdistance CASCADE; CREATE EXTENSION hstore; ALTER EXTENSION hstore UPDATE TO '1.8';"})
+	for name, want := range map[string]string{"citext": "", "pg_trgm": "1.5", "earthdistance": "", "cube": "", "plpgsql": "", "hstore": "1.8"} {
+		if got := fact(t, r, catalog.Key{Kind: catalog.Extension, Name: name}, catalog.FactVersion); got != want {
+			t.Errorf("%s has version %q, want %q", name, got, want)
+		}
+	}
+	if diff := cmp.Diff([]string{"citext", "cube", "earthdistance", "plpgsql"}, r.Scope.AnyVersion); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
+// A value added to an enum can be used by what follows, however much lies between.
+func TestEnumValuesAddedLater(t *testing.T) {
+	var sql strings.Builder
+	sql.WriteString("CREATE TYPE e AS ENUM ('a');\n")
+	for i := range 600 {
+		fmt.Fprintf(&sql, "CREATE SEQUENCE s%d;\n", i)
+	}
+	sql.WriteString("ALTER TYPE e ADD VALUE 'b';\nCREATE TABLE t (x e DEFAULT 'b');")
+	if got := fact(t, mustLoad(t, map[string]string{"a.sql": sql.String()}), column("t", "x"), catalog.FactDefault); got != "'b'::public.e" {
+		t.Error(got)
+	}
+}
+
 // The check of a body leaves no trace: what ALTER said of the routine stays.
 func TestAlteredRoutines(t *testing.T) {
 	r := mustLoad(t, map[string]string{"a.sql": "CREATE FUNCTION f() RETURNS integer LANGUAGE sql AS 'SELECT 1';\nALTER FUNCTION f() IMMUTABLE;"})

@@ -19,7 +19,8 @@ type statement struct {
 	// before the body as sql has, plus added.
 	checked   string
 	added     int
-	extension string // CREATE EXTENSION: whether the schema it asks for may be made for it
+	extension string // CREATE EXTENSION of this name
+	version   string // the extension whose version the statement says
 	schema    string // CREATE SCHEMA of this name
 }
 
@@ -91,11 +92,17 @@ func (s *statement) adapt(p piece) {
 		s.sql = s.sql[:a] + strings.Repeat(" ", b-a) + s.sql[b:]
 	}
 	kind, at := created(t)
+	if startsWith(t, "ALTER", "EXTENSION") && has(t, "UPDATE", "TO") {
+		s.version = nameAfter(t, 2)
+	}
 	switch kind {
 	case "SCHEMA":
 		s.schema = nameAfter(t, at, "IF", "NOT", "EXISTS")
 	case "EXTENSION":
 		s.extension = nameAfter(t, at, "IF", "NOT", "EXISTS")
+		if has(t, "VERSION") {
+			s.version = s.extension
+		}
 	case "FUNCTION", "PROCEDURE":
 		if startsWith(t[1:], "OR", "REPLACE") {
 			s.checked = s.sql
