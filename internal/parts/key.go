@@ -118,10 +118,11 @@ func (k Key) Literal(b Bound) string {
 	case Max:
 		return "MAXVALUE"
 	}
-	return pg.Literal(k.text(b))
+	return pg.Literal(k.Text(b))
 }
 
-func (k Key) text(b Bound) string {
+// Text writes a bound that has a value as the catalog does with TimeZone UTC, without quotes.
+func (k Key) Text(b Bound) string {
 	if k.Type == UUIDv7 {
 		s := hex.EncodeToString(b.UUID[:])
 		return s[:8] + "-" + s[8:12] + "-" + s[12:16] + "-" + s[16:20] + "-" + s[20:]
@@ -159,4 +160,4 @@ func (k Key) Check(r Range) string {
 	return expr
 }
 
-func (k Key) constant(b Bound) string { return pg.Literal(k.text(b)) + "::" + string(k.Type) }
+func (k Key) constant(b Bound) string { return pg.Literal(k.Text(b)) + "::" + string(k.Type) }

@@ -2,7 +2,9 @@ package parts
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -54,4 +56,33 @@ func Claim(ctx context.Context, tx pgx.Tx, table config.Table) error {
 		return fmt.Errorf("wait for another pgtender that works on the partitions of %s: %w", table, err)
 	}
 	return nil
+}
+
+// Busy adds to an error about locks that could not be had who holds the tables just now; other errors pass.
+func Busy(ctx context.Context, q pg.Querier, err error, tables ...config.Table) error {
+	var busy *pg.BusyError
+	if !errors.As(err, &busy) {
+		return err
+	}
+	schemas, names := make([]string, len(tables)), make([]string, len(tables))
+	for i, t := range tables {
+		schemas[i], names[i] = t.Schema, t.Name
+	}
+	// What a session runs is its own business: who and since when is enough to find it.
+	rows, qerr := q.Query(ctx, `
+		SELECT DISTINCT format('%s.%s is held by pid %s (%s, %s, %s, in its transaction since %s)', n.nspname, c.relname, a.pid,
+		       coalesce(a.usename, '-'), coalesce(nullif(a.application_name, ''), '-'), coalesce(a.state, a.backend_type), coalesce(a.xact_start::timestamptz(0)::text, '-'))
+		FROM unnest($1::text[], $2::text[]) AS t(nsp, rel)
+		JOIN pg_namespace n ON n.nspname = t.nsp JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = t.rel
+		JOIN pg_locks l ON l.relation = c.oid AND l.granted AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+		JOIN pg_stat_activity a ON a.pid = l.pid AND a.pid <> pg_backend_pid()
+		ORDER BY 1 LIMIT 10`, schemas, names)
+	if qerr != nil {
+		return err
+	}
+	list, qerr := pgx.CollectRows(rows, pgx.RowTo[string])
+	if qerr != nil || len(list) == 0 {
+		return err
+	}
+	return fmt.Errorf("%w\n%s", err, strings.Join(list, "\n"))
 }

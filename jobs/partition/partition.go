@@ -137,7 +137,11 @@ func (j *Job) tend(ctx context.Context, run *jobs.Run, policy config.Partition, 
 func (j *Job) do(ctx context.Context, run *jobs.Run, policy config.Partition, d design, p *pass) error {
 	o, err := j.create(ctx, policy, d)
 	if err != nil || !o.made {
-		return err
+		var tables []config.Table
+		for _, l := range d.locks(false) {
+			tables = append(tables, l.Table)
+		}
+		return parts.Busy(context.WithoutCancel(ctx), j.Pool, err, tables...)
 	}
 	p.created = append(p.created, o.name.String())
 	p.moved += o.moved

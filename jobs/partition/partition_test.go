@@ -294,6 +294,9 @@ func TestInterruptedLeavesNothing(t *testing.T) {
 			if name == "cancelled" && (!errors.Is(err, context.Canceled) || time.Since(begun) > time.Second) {
 				t.Errorf("after %v: %v", time.Since(begun), err)
 			}
+			if name == "impatient" && !strings.Contains(err.Error(), "public.t is held by pid") {
+				t.Errorf("who holds it is not said: %v", err)
+			}
 			if got := b.tables(); !slices.Equal(got, []string{"t"}) {
 				t.Errorf("left %v", got)
 			}
