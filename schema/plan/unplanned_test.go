@@ -64,7 +64,7 @@ var unmanaged = map[string]string{
 	"access method x":                              "CREATE ACCESS METHOD x TYPE TABLE HANDLER heap_tableam_handler",
 	"foreign-data wrapper w":                       "CREATE FOREIGN DATA WRAPPER w",
 	"user mapping postgres on s":                   "CREATE FOREIGN DATA WRAPPER w; CREATE SERVER s FOREIGN DATA WRAPPER w; CREATE USER MAPPING FOR postgres SERVER s",
-	"transform for integer language sql":           "CREATE FUNCTION f(internal) RETURNS internal LANGUAGE internal AS 'numeric_support'; CREATE TRANSFORM FOR int LANGUAGE sql (FROM SQL WITH FUNCTION f(internal))",
+	"transform for integer language sql":           "CREATE FUNCTION f(internal) RETURNS internal LANGUAGE internal IMMUTABLE AS 'numeric_support'; CREATE TRANSFORM FOR int LANGUAGE sql (FROM SQL WITH FUNCTION f(internal))",
 	"publication x":                                "CREATE PUBLICATION x",
 	"cast integer AS jsonb":                        "CREATE FUNCTION f(int) RETURNS jsonb LANGUAGE sql AS 'SELECT to_jsonb($1)'; CREATE CAST (int AS jsonb) WITH FUNCTION f(int)",
 	"privileges public.t":                          "CREATE TABLE t (a int); GRANT SELECT ON t TO PUBLIC",
