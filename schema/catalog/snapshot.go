@@ -155,7 +155,8 @@ func (o *Object) Fact(name string) string {
 	return ""
 }
 
-// Child is a partition that is not compared: one that a policy made, or below a partitioned table under a policy.
+// Child is a partition. None is compared: those below a table under a policy are the policy's, and the others
+// are Unmanaged too.
 type Child struct {
 	Parent, Table Key
 	Bound         string // pg_get_expr(relpartbound)

@@ -26,6 +26,9 @@ const cleanupTime = 30 * time.Second
 //
 // A scratch database of our own is known by an advisory lock that its maker's session holds from before it is made until
 // after it is dropped. So one whose lock nobody holds was left by a crash, however young it is.
+//
+// To drop a database makes its server write a checkpoint. Where that is felt, a dev server of its own (env dev) keeps it
+// away from the target.
 type scratch struct {
 	url  string
 	log  *zap.Logger
