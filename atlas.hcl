@@ -79,6 +79,7 @@ env "local" {
       FROM public.inference_requests
       WHERE created_at >= now() - interval '1 hour'
       GROUP BY deployment_id
+      HAVING count(*) >= 10   -- fewer prove nothing
       ORDER BY deployment_id
     SQL
     warning  = 0.05
