@@ -67,10 +67,15 @@ func NewExporter(opt ExporterOptions) *Exporter {
 			e.kinds[f.Name] = prometheus.CounterValue
 		}
 	}
+	e.Begin()
+	return e
+}
+
+// Begin makes the series of the jobs that Options.Jobs lists now, for jobs that came after the exporter.
+func (e *Exporter) Begin() {
 	for _, j := range e.jobs() {
 		e.start(j.Job, j.Target)
 	}
-	return e
 }
 
 func (e *Exporter) jobs() []JobStatus {

@@ -29,3 +29,10 @@ func (m *Memo) Load(ctx context.Context) (*desired.Result, error) {
 	}
 	return m.loaded, nil
 }
+
+// Loaded is what was loaded, or nil.
+func (m *Memo) Loaded() *desired.Result {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.loaded
+}

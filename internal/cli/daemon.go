@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -35,20 +36,30 @@ type daemon struct {
 	pool      *pgxpool.Pool
 	log       *zap.Logger
 	declared  *schema.Memo
-	runner    *jobs.Runner
+	runner    atomic.Pointer[jobs.Runner] // nil until the server was found sound
+	begin     func(context.Context) (*jobs.Runner, error)
 	collector *checks.Collector
 	exporter  *checks.Exporter
 	server    *web.Server
 	watch     *watch
+	started   time.Time
 }
 
 func (a *app) newDaemon(ctx context.Context, env *config.Env, pool *pgxpool.Pool, log *zap.Logger, opt serveOptions) (*daemon, error) {
-	d := &daemon{env: env, pool: pool, log: log, watch: newWatch(pool, env.URL)}
-	engine, memo := engineOf(env, pool, log)
+	d := &daemon{env: env, pool: pool, log: log, watch: newWatch(pool, env.URL), started: time.Now()}
+	engine, memo := engineOf(env, log)
 	d.declared = memo
-	tasks, err := a.tasks(ctx, env, pool, engine)
-	if err != nil {
+	if err := asyncio.Validate(env); err != nil {
 		return nil, err
+	}
+	d.begin = func(ctx context.Context) (*jobs.Runner, error) {
+		tasks, err := a.tasks(ctx, env, pool, engine, memo)
+		if err != nil {
+			return nil, err
+		}
+		return jobs.NewRunner(jobs.Options{
+			URL: env.URL, Pool: pool, Location: env.Daemon.Location, Log: log, History: env.Daemon.History, Observer: observer{d},
+		}, tasks)
 	}
 	sources := checks.Sources{}
 	if len(env.Sources) > 0 {
@@ -59,12 +70,6 @@ func (a *app) newDaemon(ctx context.Context, env *config.Env, pool *pgxpool.Pool
 		return nil, err
 	}
 	d.collector = checks.NewCollector(checks.Options{Pool: pool, Checks: all, Log: log})
-	d.runner, err = jobs.NewRunner(jobs.Options{
-		URL: env.URL, Pool: pool, Location: env.Daemon.Location, Log: log, History: env.Daemon.History, Observer: observer{d},
-	}, tasks)
-	if err != nil {
-		return nil, err
-	}
 	d.exporter = checks.NewExporter(checks.ExporterOptions{
 		Collector: d.collector, Jobs: d.jobStatus, Leader: d.leads, Views: views(env), Version: version(),
 	})
@@ -81,7 +86,7 @@ func (a *app) newDaemon(ctx context.Context, env *config.Env, pool *pgxpool.Pool
 }
 
 // tasks are all that the file declares, in no order.
-func (a *app) tasks(ctx context.Context, env *config.Env, pool *pgxpool.Pool, engine drift.Engine) ([]jobs.Task, error) {
+func (a *app) tasks(ctx context.Context, env *config.Env, pool *pgxpool.Pool, engine drift.Engine, memo *schema.Memo) ([]jobs.Task, error) {
 	var all []jobs.Task
 	if len(env.Sources) > 0 {
 		t, err := drift.Task(env.Daemon.Apply, engine)
@@ -93,10 +98,11 @@ func (a *app) tasks(ctx context.Context, env *config.Env, pool *pgxpool.Pool, en
 	if err := asyncio.Validate(env); err != nil {
 		return nil, err
 	}
-	// Before the first apply the views are not there: then every view counts as standing on tables alone.
-	depths, err := refresh.Depths(ctx, pool, env)
-	if err != nil {
-		depths = nil
+	var layers map[config.Table]int
+	if declared := memo.Loaded(); declared != nil {
+		layers = depths(declared.Snapshot, env)
+	} else if found, err := refresh.Depths(ctx, pool, env); err == nil { // before the first apply there are no views
+		layers = found
 	}
 	var statistics []jobs.Task
 	if tables := analyze.Tables(env); len(tables) > 0 {
@@ -113,7 +119,7 @@ func (a *app) tasks(ctx context.Context, env *config.Env, pool *pgxpool.Pool, en
 	return slices.Concat(all,
 		partition.Tasks(env, pool),
 		archive.Tasks(env, pool),
-		refresh.Tasks(env, refresh.Options{Pool: pool, Depths: depths}),
+		refresh.Tasks(env, refresh.Options{Pool: pool, Depths: layers}),
 		statistics,
 		asyncio.Tasks(env, asyncio.Options{Pool: pool}),
 		own), nil
@@ -130,7 +136,13 @@ func (d *daemon) run(ctx context.Context, ready func(context.Context, *daemon)) 
 		}
 		group.Go(func() error { d.watch.run(ctx); return nil })
 		group.Go(func() error { return d.collector.Run(ctx) })
-		return d.runner.Run(ctx)
+		runner, err := d.begin(ctx)
+		if err != nil {
+			return err
+		}
+		d.runner.Store(runner)
+		d.exporter.Begin()
+		return runner.Run(ctx)
 	})
 	if ready != nil {
 		group.Go(func() error {
@@ -153,7 +165,7 @@ func (d *daemon) firstTurn(ctx context.Context) bool {
 		}
 		waits := func(s jobs.TaskStatus) bool { return s.Last == nil || !s.Running.IsZero() }
 		unmet := func(c web.Condition) bool { return !c.OK }
-		if !slices.ContainsFunc(d.runner.Status(), waits) && !slices.ContainsFunc(d.ready(), unmet) {
+		if d.runner.Load() != nil && !slices.ContainsFunc(d.status(), waits) && !slices.ContainsFunc(d.ready(), unmet) {
 			return true
 		}
 	}
@@ -163,10 +175,25 @@ func (d *daemon) ready() []web.Condition {
 	return d.watch.ready(len(d.env.Sources) > 0, d.collector.Ready())
 }
 
-func (d *daemon) leads() bool { return d.runner.Leadership().State == leader.Leading }
+// status is of the jobs; none before the daemon has begun.
+func (d *daemon) status() []jobs.TaskStatus {
+	if r := d.runner.Load(); r != nil {
+		return r.Status()
+	}
+	return nil
+}
+
+func (d *daemon) standing() leader.Status {
+	if r := d.runner.Load(); r != nil {
+		return r.Leadership()
+	}
+	return leader.Status{State: leader.Connecting, Since: d.started}
+}
+
+func (d *daemon) leads() bool { return d.standing().State == leader.Leading }
 
 func (d *daemon) leadership() web.Leader {
-	s := d.runner.Leadership()
+	s := d.standing()
 	out := web.Leader{Leading: s.State == leader.Leading, State: string(s.State), Since: s.Since}
 	if s.Err != nil {
 		out.Why = s.Err.Error()
@@ -176,7 +203,7 @@ func (d *daemon) leadership() web.Leader {
 
 func (d *daemon) jobStatus() []checks.JobStatus {
 	var out []checks.JobStatus
-	for _, s := range d.runner.Status() {
+	for _, s := range d.status() {
 		out = append(out, checks.JobStatus{Job: s.Job, Target: s.Target, LastSuccess: s.LastSuccess, Next: s.Next})
 	}
 	return out
@@ -184,7 +211,7 @@ func (d *daemon) jobStatus() []checks.JobStatus {
 
 func (d *daemon) pageJobs() []web.Job {
 	var out []web.Job
-	for _, s := range d.runner.Status() {
+	for _, s := range d.status() {
 		j := web.Job{Job: s.Job, Target: s.Target, Schedule: s.Spec, Next: s.Next, Running: s.Running, LastSuccess: s.LastSuccess}
 		if s.Last != nil {
 			j.Outcome, j.Started, j.Finished, j.Summary, j.Error = string(s.Last.Outcome), s.Last.Started, s.Last.Finished, s.Last.Summary, s.Last.Error
@@ -194,7 +221,7 @@ func (d *daemon) pageJobs() []web.Job {
 	return out
 }
 
-// observer counts runs for the exporter, which is made after the runner it observes.
+// observer counts runs for the exporter, which also has the checks look again.
 type observer struct{ d *daemon }
 
 func (o observer) Finished(t jobs.Task, r jobs.Result, _ error, took time.Duration) {

@@ -170,7 +170,8 @@ func (a *app) workshop(ctx context.Context, log *zap.Logger) (*workshop, error) 
 	if err != nil {
 		return nil, err
 	}
-	tasks, err := a.tasks(ctx, env, pool, a.engine(env, log))
+	engine, memo := engineOf(env, log)
+	tasks, err := a.tasks(ctx, env, pool, engine, memo)
 	if err != nil {
 		pool.Close()
 		return nil, err

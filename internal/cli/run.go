@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
 
@@ -147,7 +146,7 @@ func (d *daemon) sound(ctx context.Context) error {
 }
 
 // engineOf is the schema engine over remembered sources, for a process that compares more than once.
-func engineOf(env *config.Env, pool *pgxpool.Pool, log *zap.Logger) (*schema.Engine, *schema.Memo) {
+func engineOf(env *config.Env, log *zap.Logger) (*schema.Engine, *schema.Memo) {
 	memo := &schema.Memo{From: schema.Sources(desired.FromEnv(env, log))}
 	return schema.NewFrom(env.URL, memo, log), memo
 }
