@@ -281,3 +281,17 @@ func TestHolesDueAndLag(t *testing.T) {
 		t.Errorf("lag %v", lag)
 	}
 }
+
+// In Samoa the day after 29 December 2011 was the 31st. The 30th is no interval, and no wanted one is lost for it.
+func TestADayThatNeverWas(t *testing.T) {
+	t.Parallel()
+	apia := zone(t, "Pacific/Apia")
+	s := Set{Table: config.Table{Schema: "s", Name: "t"}, Key: Key{"at", TimestampTZ}, Now: time.Date(2011, 12, 29, 12, 0, 0, 0, apia)}
+	var got []string
+	for _, m := range s.Missing(config.Day, 2, apia) {
+		got = append(got, m.Name+" "+m.Upper.Time.Sub(m.Lower.Time).String())
+	}
+	if want := []string{"t_2011_12_29 24h0m0s", "t_2011_12_31 24h0m0s", "t_2012_01_01 24h0m0s"}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}

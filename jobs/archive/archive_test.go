@@ -74,7 +74,7 @@ func TestWhatAnArchivedPartitionIs(t *testing.T) {
 		t.Errorf("%s indexes belong to the archive's", got)
 	}
 	// Nothing ties the archived partition to the live table: it can be dropped alone. (The archive's own default is another matter.)
-	b.exec("ALTER TABLE public.t_archive ALTER n DROP DEFAULT")
+	b.exec("ALTER TABLE ONLY public.t_archive ALTER n DROP DEFAULT")
 	b.exec("DROP TABLE public.t")
 	if got := b.one("SELECT count(*)::text FROM public.t_archive"); got != "400" {
 		t.Errorf("%s rows", got)

@@ -183,7 +183,8 @@ func TestUUIDv7(t *testing.T) {
 // Several daemons that ignore each other's leadership make each partition once.
 func TestManyAtOnce(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, `CREATE TABLE public.t (at timestamptz, id bigint GENERATED ALWAYS AS IDENTITY) PARTITION BY RANGE (at)`)
+	b := newBench(t, `CREATE TABLE public.t (at timestamptz, id bigint GENERATED ALWAYS AS IDENTITY) PARTITION BY RANGE (at);
+		DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_isolation = ''repeatable read''', current_database()); END $$`)
 	var wg sync.WaitGroup
 	made := make([]int, 4)
 	for i := range made {
