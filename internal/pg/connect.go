@@ -73,9 +73,14 @@ func prepare(cfg *pgx.ConnConfig) {
 // piece of work sets its own.
 func settle(ctx context.Context, conn *pgx.Conn) error {
 	_, err := conn.Exec(ctx, "SET search_path = ''; SET TimeZone = 'UTC'; SET DateStyle = 'ISO'; SET IntervalStyle = 'postgres'; "+
-		"SET statement_timeout = 0; SET lock_timeout = 0; SET idle_in_transaction_session_timeout = 0; SET transaction_timeout = 0")
+		"SET statement_timeout = 0; SET lock_timeout = 0; SET idle_in_transaction_session_timeout = 0; SET transaction_timeout = 0; "+NoticeLoss)
 	return err
 }
+
+// NoticeLoss is a statement that lets the server end within seconds what a killed client has left running. Otherwise it would
+// run on to its end, and commit, while the next daemon does the same work. A server on Windows cannot.
+const NoticeLoss = `SELECT pg_catalog.set_config('client_connection_check_interval', '1000', false)
+	WHERE pg_catalog.current_setting('client_connection_check_interval') = '0' AND pg_catalog.version() !~* 'windows|mingw|visual c|msvc'`
 
 func badURL(err error) error {
 	// pgx redacts the password in its own message.
@@ -106,23 +111,43 @@ func Explain(err error) error {
 		connectErr.Config.Host, connectErr.Config.Port, connectErr.Config.Database, connectErr.Config.User)
 	var pgErr *pgconn.PgError
 	var netErr *net.OpError
+	var dnsErr *net.DNSError
+	const lookThere = "check that it runs and that the connection string (env url, --url or DATABASE_URL) names it."
 	switch {
 	case errors.As(err, &pgErr):
-		advice := map[string]string{
-			InvalidPassword:      "check the password (PGPASSWORD, PGPASSFILE or the connection string).",
-			InvalidAuthorization: "the server's pg_hba.conf refuses this user, database or address.",
-			InvalidCatalog:       fmt.Sprintf("create it first: CREATE DATABASE %s;", Ident(connectErr.Config.Database)),
-			TooManyConnections:   "the server has no free connection: raise max_connections or end idle sessions.",
-			CannotConnectNow:     "the server is starting up or shutting down: try again in a moment.",
-		}[pgErr.Code]
-		return &ConnectError{advice, fmt.Errorf("the server refused the connection (%s): %s (SQLSTATE %s)", where, pgErr.Message, pgErr.Code)}
+		return &ConnectError{refusal(pgErr, connectErr.Config), fmt.Errorf("the server refused the connection (%s): %s (SQLSTATE %s)", where, pgErr.Message, pgErr.Code)}
+	case errors.As(err, &dnsErr):
+		return &ConnectError{"check the host in the connection string (env url, --url or DATABASE_URL).", fmt.Errorf("no server found (%s): %v", where, dnsErr)}
+	case errors.Is(err, context.DeadlineExceeded):
+		return &ConnectError{lookThere, fmt.Errorf("no server answers (%s): it took too long", where)}
 	case errors.As(err, &netErr):
-		return &ConnectError{"check that it runs and that the connection string (env url, --url or DATABASE_URL) names it.",
-			fmt.Errorf("no server answers (%s): %v", where, netErr.Err)}
+		return &ConnectError{lookThere, fmt.Errorf("no server answers (%s): %v", where, netErr.Err)}
 	case errors.Is(err, os.ErrNotExist):
 		return &ConnectError{"check that the server runs, or name its host.", fmt.Errorf("no server answers (%s)", where)}
 	}
 	return &ConnectError{"", fmt.Errorf("cannot connect (%s): %s", where, lastLine(err.Error()))}
+}
+
+// refusal is what to do about a connection that the server refused.
+func refusal(err *pgconn.PgError, cfg *pgconn.Config) string {
+	switch err.Code {
+	case InvalidPassword:
+		return "check the password (PGPASSWORD, PGPASSFILE or the connection string)."
+	case InvalidAuthorization:
+		if err.Routine == "InitializeSessionUserId" { // the message itself is in the server's language
+			return fmt.Sprintf("check the user, or make the role: CREATE ROLE %[1]s LOGIN; (one that is there: ALTER ROLE %[1]s LOGIN;)", Ident(cfg.User))
+		}
+		return "the server's pg_hba.conf refuses this user, database or address."
+	case InvalidCatalog:
+		return fmt.Sprintf("create it first: CREATE DATABASE %s;", Ident(cfg.Database))
+	case InsufficientPrivilege:
+		return fmt.Sprintf("allow it: GRANT CONNECT ON DATABASE %s TO %s;", Ident(cfg.Database), Ident(cfg.User))
+	case TooManyConnections:
+		return "the server has no free connection: raise max_connections or end idle sessions."
+	case CannotConnectNow:
+		return "the server is starting up or shutting down: try again in a moment."
+	}
+	return ""
 }
 
 func lastLine(s string) string {

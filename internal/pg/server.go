@@ -30,10 +30,16 @@ func (e *VersionError) Error() string {
 	return fmt.Sprintf("the server is PostgreSQL %s; pgtender tends PostgreSQL %d only. Nothing was changed.", e.Version, SupportedMajor)
 }
 
-// StandbyError is a write asked of a standby.
-type StandbyError struct{ Database string }
+// StandbyError is a write asked of a standby, or of a database that is set to be only read.
+type StandbyError struct {
+	Database string
+	Setting  bool // no standby: default_transaction_read_only is on
+}
 
 func (e *StandbyError) Error() string {
+	if e.Setting {
+		return fmt.Sprintf("default_transaction_read_only is on for this session in database %q. Nothing was changed. Where it was set: ALTER DATABASE or ALTER ROLE … RESET default_transaction_read_only, or the server's configuration.", e.Database)
+	}
 	return fmt.Sprintf("the server of database %q is a read-only standby. Nothing was changed. Connect to its primary, for example with target_session_attrs=primary and all hosts in the connection string.", e.Database)
 }
 
@@ -59,7 +65,7 @@ func Preflight(ctx context.Context, db Querier) (Server, error) {
 func PreflightPrimary(ctx context.Context, db Querier) (Server, error) {
 	s, err := Preflight(ctx, db)
 	if err == nil && (s.InRecovery || s.ReadOnly) {
-		err = &StandbyError{s.Database}
+		err = &StandbyError{Database: s.Database, Setting: !s.InRecovery}
 	}
 	return s, err
 }

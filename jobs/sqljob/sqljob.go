@@ -74,6 +74,9 @@ func settle(ctx context.Context, conn *pgx.Conn, timeout time.Duration) error {
 	if _, err := conn.Exec(ctx, "RESET ALL"); err != nil {
 		return err
 	}
+	if _, err := conn.Exec(ctx, pg.NoticeLoss); err != nil {
+		return err
+	}
 	_, err := conn.Exec(ctx, fmt.Sprintf(
 		`SELECT pg_catalog.set_config('statement_timeout', '%d', false),
 		        CASE WHEN pg_catalog.current_setting('lock_timeout') = '0' THEN pg_catalog.set_config('lock_timeout', '%d', false) END`,

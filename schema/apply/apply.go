@@ -112,7 +112,8 @@ func (r *runner) defaults() {
 }
 
 func (r *runner) run(ctx context.Context) error {
-	if _, err := pg.PreflightPrimary(ctx, r.conn); err != nil {
+	server, err := pg.PreflightPrimary(ctx, r.conn)
+	if err != nil {
 		return err
 	}
 	if err := r.lock(ctx); err != nil {
@@ -132,6 +133,9 @@ func (r *runner) run(ctx context.Context) error {
 		r.plan, r.report.Left = r.plan.Safe()
 	}
 	if !r.plan.Empty() {
+		if err := r.rights(ctx, server.User); err != nil {
+			return err
+		}
 		if err := state.Ensure(ctx, r.conn); err != nil {
 			return err
 		}
