@@ -295,6 +295,7 @@ func (c *Collector) keep(check Check, a answer) Status {
 	}
 	c.mu.Unlock()
 	switch {
+	case err != nil && check.Memory && !tried: // what it asks is not there yet
 	case err != nil && (!tried || last.Err == nil):
 		c.log.Warn("check fails", zap.String("check", check.Name), zap.Error(err))
 	case err == nil && last.Err != nil:
