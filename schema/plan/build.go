@@ -20,6 +20,10 @@ func (b *builder) build(k catalog.Key) {
 	case fate == keep:
 		return
 	}
+	if k.Kind == catalog.Index && want != nil && want.Fact(catalog.FactValid) != "" {
+		b.refuse(k, "the sources declare it as an invalid index", "write CREATE INDEX without ONLY: the partitions' indexes are made and attached by the plan")
+		return
+	}
 	if b.goes(k) {
 		if _, ok := b.vanishes[k]; ok {
 			if fate == drop {

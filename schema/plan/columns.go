@@ -142,10 +142,10 @@ func (b *builder) addColumn(k catalog.Key, want *catalog.Object) {
 	}
 	c := &columnChange{key: k, draft: b.draft(), reason: b.why(k), role: makes}
 	con := b.notNulls(b.want, k.Owner())[k.Name]
-	if con != nil && !b.withColumn(con) {
-		con = nil
+	notNull := ""
+	if con == nil || b.withColumn(con) { // otherwise it is added by itself
+		notNull = b.inlineNotNull(want, con)
 	}
-	notNull := b.inlineNotNull(want, con)
 	if con != nil && notNull != "" {
 		b.comment(con.Key)
 	}
@@ -172,6 +172,9 @@ func (b *builder) addColumn(k catalog.Key, want *catalog.Object) {
 			drop := b.dropExpression(k, "the values stay as plain ones")
 			drop.needs(s)
 			tie(s, drop)
+			for _, n := range b.liveObject(k).Needs { // until then it is computed from them
+				b.lateBefore = append(b.lateBefore, lateNeed{drop, n})
+			}
 			if want.Fact(catalog.FactDefault) != "" {
 				b.setDefault(k, nil, want, "the declared default").needs(drop)
 			}

@@ -37,6 +37,7 @@ func (b *builder) connect() {
 			s.needs(n.step)
 		}
 	}
+	b.connectOverloads()
 }
 
 // connectMaking: what makes or alters an object follows what makes or alters all that its declared form needs.
@@ -123,8 +124,8 @@ func (b *builder) connectGone(k catalog.Key) {
 				s.needs(a.make...)
 			}
 		}
-		if b.fates[d] == recreate && a != nil && !b.online[d] {
-			for _, s := range a.make { // or it would hang on to what is about to go
+		if d.Kind == catalog.Constraint && b.fates[d] == recreate && a != nil && !b.online[d] {
+			for _, s := range a.make { // or a foreign key would hang on to the key that is about to go
 				s.needs(gone...)
 			}
 		}
@@ -194,6 +195,29 @@ func (b *builder) connectNames() {
 				}
 				for _, s := range slices.Concat(a.make, identitySteps(o, a)) {
 					s.needs(freed...)
+				}
+			}
+		}
+	}
+}
+
+// connectOverloads: a routine that goes is out of the way before another of its name comes, lest calls become ambiguous.
+// That is no need, and is dropped where something still uses the old one.
+func (b *builder) connectOverloads() {
+	bare := func(k catalog.Key) string { n, _ := scanIdent(k.Name); return k.Schema + "." + n }
+	routine := func(k catalog.Key) bool { return k.Kind == catalog.Function || k.Kind == catalog.Procedure }
+	going := map[string][]*step{}
+	for i := range b.live.Objects {
+		if k := b.live.Objects[i].Key; routine(k) && b.goes(k) {
+			going[bare(k)] = append(going[bare(k)], b.goneSteps(k)...)
+		}
+	}
+	for i := range b.want.Objects {
+		k := b.want.Objects[i].Key
+		if a := b.at[k]; routine(k) && a != nil {
+			for _, s := range a.make {
+				for _, before := range going[bare(k)] {
+					s.prefers(before)
 				}
 			}
 		}

@@ -88,6 +88,29 @@ func (s *step) needs(before ...*step) {
 	}
 }
 
+// prefers is needs where that closes no circle.
+func (s *step) prefers(before *step) {
+	if before != s && !before.follows(s, map[*step]bool{}) {
+		s.needs(before)
+	}
+}
+
+// follows reports whether s needs other, directly or not.
+func (s *step) follows(other *step, seen map[*step]bool) bool {
+	for _, b := range s.after {
+		if b == other {
+			return true
+		}
+		if !seen[b] {
+			seen[b] = true
+			if b.follows(other, seen) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // CycleError says that objects need each other in a circle that no known way breaks.
 type CycleError struct{ Objects []catalog.Key }
 
