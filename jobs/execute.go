@@ -299,6 +299,12 @@ func (a *attempt) write(ctx context.Context, session *leader.Session, id int64, 
 
 // complete tells everybody of a run that has ended: status, observer, log.
 func (r *Runner) complete(task int, trigger Trigger, at time.Time, rep Report, e ending) {
+	r.account(task, trigger, at, rep, e)
+	r.tell(task, rep, e)
+}
+
+// account takes a run that has ended into the status.
+func (r *Runner) account(task int, trigger Trigger, at time.Time, rep Report, e ending) {
 	t := &r.tasks[task]
 	rec := RunRecord{ID: rep.Run, Job: t.Job, Target: t.Target, Trigger: trigger, Scheduled: at,
 		Started: rep.Started, Finished: rep.Started.Add(rep.Duration), Outcome: e.Outcome, Summary: e.Summary, Error: e.Err, Instance: r.opt.Instance}
@@ -306,7 +312,11 @@ func (r *Runner) complete(task int, trigger Trigger, at time.Time, rep Report, e
 	if r.opt.Observer != nil {
 		r.opt.Observer.Finished(*t, rep.Result, rep.Err, rep.Duration)
 	}
-	log := r.logger(t).With(zap.Int64("run", rep.Run), zap.String("outcome", string(e.Outcome)), zap.Duration("took", rep.Duration))
+}
+
+// tell logs how a run ended.
+func (r *Runner) tell(task int, rep Report, e ending) {
+	log := r.logger(&r.tasks[task]).With(zap.Int64("run", rep.Run), zap.String("outcome", string(e.Outcome)), zap.Duration("took", rep.Duration))
 	var panicked *PanicError
 	switch {
 	case errors.As(rep.Err, &panicked):

@@ -19,7 +19,7 @@ type Once struct {
 	DryRun bool
 	// Say gets what jobs report; nil: the log.
 	Say func(task Task, line string)
-	// Ended is told of each run as soon as it has ended; nil: nobody.
+	// Ended is told of each run as soon as it has ended; nil: the log.
 	Ended func(Report)
 }
 
@@ -84,7 +84,11 @@ func (r *Runner) runNow(ctx context.Context, task int, once Once) Report {
 	}
 	rep, e := a.run(running)
 	if !e.void {
-		r.complete(task, Manual, time.Time{}, rep, e)
+		r.account(task, Manual, time.Time{}, rep, e)
+		var panicked *PanicError
+		if once.Ended == nil || errors.As(rep.Err, &panicked) { // a stack is for the log
+			r.tell(task, rep, e)
+		}
 	}
 	return rep
 }

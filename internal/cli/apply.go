@@ -102,7 +102,7 @@ func (a *app) planToApply(ctx context.Context, engine *schema.Engine, file strin
 	}
 	f, err := os.Open(file)
 	if err != nil {
-		return nil, fmt.Errorf("open the plan file: %w", err)
+		return nil, fmt.Errorf("the plan file: %w", err)
 	}
 	defer f.Close()
 	p, err := plan.Read(f)
@@ -128,13 +128,14 @@ func (a *app) approve(env *config.Env, auto bool) error {
 	return errors.New("not approved; nothing was changed")
 }
 
-// progress prints each step as it happens.
+// progress prints each step as it happens, to a person; to anybody, what is waited for.
 func (a *app) progress() func(apply.Event) {
+	watched := isTerminal(a.stderr)
 	return func(e apply.Event) {
-		switch e.Kind {
-		case apply.Ended:
+		switch {
+		case e.Kind == apply.Ended && watched:
 			fmt.Fprintf(a.stderr, "  %d/%d %s (%s)\n", e.Index+1, e.Of, e.Statement.Object, e.Elapsed.Round(time.Millisecond))
-		case apply.Waiting, apply.Remade:
+		case e.Kind == apply.Waiting, e.Kind == apply.Remade:
 			fmt.Fprintf(a.stderr, "  %s: %s\n", e.Kind, e.Message)
 		}
 	}

@@ -1,12 +1,19 @@
 package cli
 
 import (
+	"cmp"
+	"context"
 	"sync"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/spf13/cobra"
 
 	"github.com/pgtender/pgtender/checks"
+	"github.com/pgtender/pgtender/internal/config"
+	"github.com/pgtender/pgtender/internal/pg"
+	"github.com/pgtender/pgtender/jobs/drift"
+	"github.com/pgtender/pgtender/schema"
 )
 
 func (a *app) checkCommand() *cobra.Command {
@@ -23,10 +30,6 @@ convention of monitoring plugins).`,
 			if err != nil {
 				return err
 			}
-			log, err := a.logger()
-			if err != nil {
-				return err
-			}
 			pool, err := a.open(cmd.Context(), env)
 			if err != nil {
 				return err
@@ -34,26 +37,14 @@ convention of monitoring plugins).`,
 			defer pool.Close()
 			sources := checks.Sources{}
 			if len(env.Sources) > 0 {
-				engine := a.engine(env, log)
 				// Compared when the check asks, so beside the others and only once.
-				sources.Drift = sync.OnceValue(func() checks.Drift {
-					d := checks.Drift{At: time.Now()}
-					drift, err := engine.Drift(cmd.Context())
-					if err != nil {
-						d.Err = err
-						return d
-					}
-					for _, diff := range drift.Differences {
-						d.Objects = append(d.Objects, diff.Key.String())
-					}
-					return d
-				})
+				sources.Drift = sync.OnceValue(func() checks.Drift { return compare(cmd.Context(), env, pool) })
 			}
 			all, err := checks.All(env, sources)
 			if err != nil {
 				return err
 			}
-			results := checks.NewCollector(checks.Options{Pool: pool, Checks: all, Log: log}).Once(cmd.Context())
+			results := checks.NewCollector(checks.Options{Pool: pool, Checks: all}).Once(cmd.Context())
 			if format == "json" {
 				err = checks.RenderJSON(a.stdout, results, time.Now())
 			} else {
@@ -67,4 +58,25 @@ convention of monitoring plugins).`,
 	}
 	cmd.Flags().StringVar(&format, "format", "text", "text or json")
 	return cmd
+}
+
+// compare finds the drift. On a standby the sources cannot be loaded, unless elsewhere: then it is what the primary's ledger says.
+func compare(ctx context.Context, env *config.Env, pool *pgxpool.Pool) checks.Drift {
+	server, err := pg.Preflight(ctx, pool)
+	if err != nil {
+		return checks.Drift{Err: err}
+	}
+	if server.InRecovery && env.DevURL == "" {
+		last, err := drift.Latest(ctx, pool)
+		return checks.Drift{At: last.At, Objects: last.Objects, Err: cmp.Or(err, last.Err)}
+	}
+	found, err := schema.New(env, nil).Drift(ctx)
+	if err != nil {
+		return checks.Drift{Err: err}
+	}
+	d := checks.Drift{At: time.Now()}
+	for _, diff := range found.Differences {
+		d.Objects = append(d.Objects, diff.Key.String())
+	}
+	return d
 }

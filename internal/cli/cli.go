@@ -88,6 +88,9 @@ archives what is old, refreshes materialised views, watches asynchronous I/O, an
 		a.planCommand(), a.applyCommand(), a.driftCommand(),
 		a.runCommand(), a.jobCommand(), a.checkCommand(), a.ioCommand(), a.archiveCommand(), a.grantsCommand(),
 		a.devCommand(), a.versionCommand())
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return fmt.Errorf("%w; see: %s --help", err, cmd.CommandPath())
+	})
 	root.SetHelpCommandGroupID("other")
 	root.SetCompletionCommandGroupID("other")
 	return root
@@ -133,10 +136,11 @@ func (a *app) logger() (*zap.Logger, error) {
 }
 
 // interactive reports whether somebody can answer a question.
-func (a *app) interactive() bool {
-	in, ok1 := a.stdin.(*os.File)
-	out, ok2 := a.stdout.(*os.File)
-	return ok1 && ok2 && term.IsTerminal(int(in.Fd())) && term.IsTerminal(int(out.Fd()))
+func (a *app) interactive() bool { return isTerminal(a.stdin) && isTerminal(a.stdout) }
+
+func isTerminal(stream any) bool {
+	f, ok := stream.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
 }
 
 func noArgs(cmd *cobra.Command, args []string) error {

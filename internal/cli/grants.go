@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -21,7 +22,9 @@ func (a *app) grantsCommand() *cobra.Command {
 		Long: `Print the SQL that gives a role exactly what this file's jobs need; it changes nothing. Run what it prints as an
 administrator, once the schema has been applied:
 
-    pgtender grants --role tender | psql "$ADMIN_URL"`,
+    pgtender grants --role tender | psql "$ADMIN_URL"
+
+Without --role it is for the role that the connection string names, or for "pgtender" when that one is a superuser.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			env, err := a.load()
 			if err != nil {
@@ -40,7 +43,7 @@ administrator, once the schema has been applied:
 			return err
 		},
 	}
-	cmd.Flags().StringVar(&role, "role", "pgtender", "the role that the jobs run as (`name`)")
+	cmd.Flags().StringVar(&role, "role", "", "the role that the jobs run as (`name`)")
 	return cmd
 }
 
@@ -51,10 +54,22 @@ func grants(ctx context.Context, pool *pgxpool.Pool, env *config.Env, role strin
 	if err != nil {
 		return nil, err
 	}
-	g := granter{role: pg.Ident(role)}
+	seen, err := lookForGrants(ctx, pool, role)
+	if err != nil {
+		return nil, err
+	}
+	g := granter{role: pg.Ident(seen.Role)}
 	g.add("-- What the jobs of %s need in database %q. Run it as an administrator.", orNone(env.File), server.Database)
+	if !seen.Exists {
+		g.add("CREATE ROLE %s LOGIN; -- it is not there yet; give it a password, or another way to log in", g.role)
+	}
 	g.add("GRANT CONNECT, TEMPORARY ON DATABASE %s TO %s; -- TEMPORARY: concurrent refreshes", pg.Ident(server.Database), g.role)
-	g.add("CREATE SCHEMA IF NOT EXISTS pgtender AUTHORIZATION %s; -- run ledger, journals", g.role)
+	if seen.SchemaOwner == "" {
+		g.add("CREATE SCHEMA pgtender AUTHORIZATION %s; -- run ledger, journals", g.role)
+	} else if !seen.OwnsSchema {
+		g.add("GRANT USAGE ON SCHEMA pgtender TO %s; -- run ledger, journals; they belong to %s", g.role, pg.Ident(seen.SchemaOwner))
+		g.add("GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA pgtender TO %s;", g.role)
+	}
 	for _, schema := range env.Schemas {
 		g.add("GRANT USAGE, CREATE ON SCHEMA %s TO %s; -- CREATE: new partitions", pg.Ident(schema), g.role)
 	}
@@ -64,7 +79,7 @@ func grants(ctx context.Context, pool *pgxpool.Pool, env *config.Env, role strin
 	if err != nil {
 		return nil, err
 	}
-	g.addOwners(owners, ownedTables(env))
+	g.addOwners(owners, ownedTables(env), seen.Partitions)
 	views, err := readOwners(ctx, pool, viewTables(env))
 	if err != nil {
 		return nil, err
@@ -88,6 +103,44 @@ func grants(ctx context.Context, pool *pgxpool.Pool, env *config.Env, role strin
 	return g.lines, nil
 }
 
+// forGrants is what the statements depend on besides the owners of the policies' objects.
+type forGrants struct {
+	Role        string // asked for, or chosen
+	Exists      bool
+	SchemaOwner string // of the schema pgtender; "": it is not there
+	OwnsSchema  bool   // the role, by itself or as a member of the owner
+	Partitions  map[config.Table][]config.Table
+}
+
+func lookForGrants(ctx context.Context, q pg.Querier, role string) (forGrants, error) {
+	seen := forGrants{Partitions: map[config.Table][]config.Table{}}
+	err := q.QueryRow(ctx, `
+		SELECT w.role, r.oid IS NOT NULL, coalesce(pg_get_userbyid(n.nspowner), ''), coalesce(pg_has_role(r.oid, n.nspowner, 'USAGE'), false)
+		FROM (SELECT coalesce(nullif($1, ''), (SELECT CASE WHEN rolsuper THEN 'pgtender' ELSE rolname END FROM pg_roles WHERE rolname = current_user))) AS w (role)
+		LEFT JOIN pg_roles r ON r.rolname = w.role LEFT JOIN pg_namespace n ON n.nspname = 'pgtender'`, role).
+		Scan(&seen.Role, &seen.Exists, &seen.SchemaOwner, &seen.OwnsSchema)
+	if err != nil {
+		return seen, fmt.Errorf("look at role and schema pgtender: %w", err)
+	}
+	rows, err := q.Query(ctx, `
+		SELECT pn.nspname, p.relname, cn.nspname, c.relname
+		FROM pg_class p JOIN pg_namespace pn ON pn.oid = p.relnamespace
+		CROSS JOIN LATERAL pg_partition_tree(p.oid) t JOIN pg_class c ON c.oid = t.relid JOIN pg_namespace cn ON cn.oid = c.relnamespace
+		WHERE p.relkind = 'p' AND NOT p.relispartition AND t.level > 0 ORDER BY 1, 2, 3, 4`)
+	if err != nil {
+		return seen, fmt.Errorf("read the partitions: %w", err)
+	}
+	var parent, child config.Table
+	_, err = pgx.ForEachRow(rows, []any{&parent.Schema, &parent.Name, &child.Schema, &child.Name}, func() error {
+		seen.Partitions[parent] = append(seen.Partitions[parent], child)
+		return nil
+	})
+	if err != nil {
+		return seen, fmt.Errorf("read the partitions: %w", err)
+	}
+	return seen, nil
+}
+
 type granter struct {
 	role  string
 	lines []string
@@ -97,25 +150,26 @@ func (g *granter) add(format string, args ...any) {
 	g.lines = append(g.lines, fmt.Sprintf(format, args...))
 }
 
-// addOwners makes the role a member of the tables' owners: PostgreSQL lets nobody else attach, detach or alter.
-func (g *granter) addOwners(owners map[config.Table]string, tables []config.Table) {
+// addOwners makes the role a member of the tables' owners: PostgreSQL lets nobody else attach, detach or alter. Of a
+// superuser it must not become a member: it would be one.
+func (g *granter) addOwners(owners map[config.Table]owner, tables []config.Table, partitions map[config.Table][]config.Table) {
 	byOwner := map[string][]string{}
 	for _, t := range tables {
-		if owner, ok := owners[t]; ok {
-			byOwner[owner] = append(byOwner[owner], t.String())
-		} else {
+		o, ok := owners[t]
+		switch {
+		case !ok:
 			g.add("-- %s does not exist yet: run `pgtender apply`, then `pgtender grants` again", t)
+		case pg.Ident(o.Name) == g.role:
+		case o.Super:
+			for _, each := range append([]config.Table{t}, partitions[t]...) {
+				g.add("ALTER TABLE %s OWNER TO %s; -- it belongs to %s, a superuser; only an owner may attach and detach partitions",
+					pg.Ident(each.Schema, each.Name), g.role, pg.Ident(o.Name))
+			}
+		default:
+			byOwner[o.Name] = append(byOwner[o.Name], t.String())
 		}
 	}
-	var names []string
-	for owner := range byOwner {
-		names = append(names, owner)
-	}
-	slices.Sort(names)
-	for _, owner := range names {
-		if pg.Ident(owner) == g.role {
-			continue
-		}
+	for _, owner := range slices.Sorted(maps.Keys(byOwner)) {
 		g.add("GRANT %s TO %s; -- the owner of %s: only an owner may attach and detach partitions",
 			pg.Ident(owner), g.role, strings.Join(byOwner[owner], ", "))
 	}
@@ -146,25 +200,31 @@ func sortTables(tables []config.Table) []config.Table {
 	return slices.Compact(tables)
 }
 
+type owner struct {
+	Name  string
+	Super bool
+}
+
 // readOwners says who owns each table or view that exists.
-func readOwners(ctx context.Context, q pg.Querier, tables []config.Table) (map[config.Table]string, error) {
+func readOwners(ctx context.Context, q pg.Querier, tables []config.Table) (map[config.Table]owner, error) {
 	var schemas, names []string
 	for _, t := range tables {
 		schemas, names = append(schemas, t.Schema), append(names, t.Name)
 	}
 	rows, err := q.Query(ctx, `
-		SELECT n.nspname, c.relname, pg_get_userbyid(c.relowner)
+		SELECT n.nspname, c.relname, o.rolname, o.rolsuper
 		FROM unnest($1::text[], $2::text[]) AS w(nspname, relname)
 		JOIN pg_namespace n ON n.nspname = w.nspname
-		JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = w.relname`, schemas, names)
+		JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = w.relname
+		JOIN pg_roles o ON o.oid = c.relowner`, schemas, names)
 	if err != nil {
 		return nil, fmt.Errorf("read the owners of the policies' tables: %w", err)
 	}
-	owners := map[config.Table]string{}
+	owners := map[config.Table]owner{}
 	var t config.Table
-	var owner string
-	_, err = pgx.ForEachRow(rows, []any{&t.Schema, &t.Name, &owner}, func() error {
-		owners[t] = owner
+	var o owner
+	_, err = pgx.ForEachRow(rows, []any{&t.Schema, &t.Name, &o.Name, &o.Super}, func() error {
+		owners[t] = o
 		return nil
 	})
 	if err != nil {

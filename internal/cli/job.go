@@ -15,6 +15,8 @@ import (
 
 	"github.com/pgtender/pgtender/internal/config"
 	"github.com/pgtender/pgtender/jobs"
+	"github.com/pgtender/pgtender/jobs/asyncio"
+	"github.com/pgtender/pgtender/schema/desired"
 )
 
 func (a *app) jobCommand() *cobra.Command {
@@ -32,7 +34,7 @@ func (a *app) jobListCommand() *cobra.Command {
 			if err := formatFlag(format, "text", "json"); err != nil {
 				return err
 			}
-			w, err := a.workshop(cmd.Context(), zap.NewNop())
+			w, err := a.workshop(cmd.Context(), zap.NewNop(), look)
 			if err != nil {
 				return err
 			}
@@ -48,9 +50,9 @@ func (a *app) jobListCommand() *cobra.Command {
 			for _, s := range status {
 				row := table.Row{s.Job, s.Target, s.Spec, moment(s.Next, w.env.Daemon.Location), "-", "-", ""}
 				if s.Last != nil {
-					row[4], row[5], row[6] = moment(s.Last.Finished, w.env.Daemon.Location), s.Last.Outcome, s.Last.Summary
+					row[4], row[5], row[6] = moment(s.Last.Finished, w.env.Daemon.Location), s.Last.Outcome, oneLine(s.Last.Summary)
 					if s.Last.Error != "" {
-						row[6] = s.Last.Error
+						row[6] = oneLine(s.Last.Error)
 					}
 				}
 				t.AppendRow(row)
@@ -81,7 +83,11 @@ job's name. A target that another process works on is waited for, then skipped.`
 			if err != nil {
 				return err
 			}
-			w, err := a.workshop(cmd.Context(), log)
+			purpose := one
+			if dryRun {
+				purpose = look
+			}
+			w, err := a.workshop(cmd.Context(), log, purpose)
 			if err != nil {
 				return err
 			}
@@ -89,6 +95,11 @@ job's name. A target that another process works on is waited for, then skipped.`
 			filter, err := w.pick(args[0], tableName)
 			if err != nil {
 				return err
+			}
+			if !dryRun {
+				if err := w.rehearse(cmd.Context(), filter); err != nil {
+					return err
+				}
 			}
 			return a.runOnce(cmd.Context(), w, jobs.Once{Filter: filter, DryRun: dryRun})
 		},
@@ -134,13 +145,12 @@ func (a *app) runOnce(ctx context.Context, w *workshop, once jobs.Once) error {
 	failed := false
 	once.Say = func(_ jobs.Task, line string) { fmt.Fprintln(a.stdout, line) }
 	once.Ended = func(r jobs.Report) {
-		name := strings.TrimSpace(r.Task.Job + " " + r.Task.Target)
 		if r.Err != nil {
 			failed = true
-			fmt.Fprintf(a.stderr, "pgtender: %s: %v\n", name, r.Err)
+			fmt.Fprintf(a.stderr, "pgtender: %v\n", told(r))
 			return
 		}
-		fmt.Fprintf(a.stdout, "%s: %s: %s (%s)\n", name, r.Result.Outcome, r.Result.Summary, r.Duration.Round(time.Millisecond))
+		fmt.Fprintf(a.stdout, "%s: %s: %s (%s)\n", taskName(r.Task), r.Result.Outcome, r.Result.Summary, r.Duration.Round(time.Millisecond))
 	}
 	if _, err := w.runner.RunOnce(ctx, once); err != nil {
 		return err
@@ -150,6 +160,48 @@ func (a *app) runOnce(ctx context.Context, w *workshop, once jobs.Once) error {
 	}
 	return nil
 }
+
+func taskName(t jobs.Task) string { return strings.TrimSpace(t.Job + " " + t.Target) }
+
+// told is the error of a run with the task's name before it, unless it says that itself.
+func told(r jobs.Report) string {
+	name, text := taskName(r.Task)+": ", r.Err.Error()
+	if strings.HasPrefix(text, name) {
+		return text
+	}
+	return name + text
+}
+
+// rehearse lets jobs say what keeps them from working at all, before anything is made in a database that pgtender has never worked
+// on. As soon as one of them can work, or the ledger is there to tell of failures, they just run.
+func (w *workshop) rehearse(ctx context.Context, filter func(jobs.Task) bool) error {
+	var known bool
+	if err := w.pool.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = 'pgtender')").Scan(&known); err != nil {
+		return fmt.Errorf("look whether pgtender has worked on this database: %w", err)
+	}
+	if known {
+		return nil
+	}
+	quick := func(t jobs.Task) bool { return filter(t) && t.Job != asyncio.JobName }
+	reports, err := w.runner.RunOnce(ctx, jobs.Once{Filter: quick, DryRun: true, Say: func(jobs.Task, string) {}, Ended: func(jobs.Report) {}})
+	if err != nil || slices.ContainsFunc(reports, func(r jobs.Report) bool { return r.Err == nil }) {
+		return err
+	}
+	var wrong []error
+	for _, r := range reports {
+		wrong = append(wrong, errors.New(told(r)))
+	}
+	return errors.Join(wrong...)
+}
+
+// purpose is what a workshop is opened for.
+type purpose int
+
+const (
+	look purpose = iota // a standby will do
+	one                 // a job or two
+	all                 // every job: the declaration must be sound
+)
 
 // workshop is what a command that runs jobs works with.
 type workshop struct {
@@ -161,25 +213,38 @@ type workshop struct {
 
 func (w *workshop) close() { w.pool.Close() }
 
-func (a *app) workshop(ctx context.Context, log *zap.Logger) (*workshop, error) {
+func (a *app) workshop(ctx context.Context, log *zap.Logger, p purpose) (*workshop, error) {
 	env, err := a.load()
 	if err != nil {
 		return nil, err
 	}
-	pool, err := a.open(ctx, env)
-	if err != nil {
+	open := a.openPrimary
+	if p == look {
+		open = a.open
+	}
+	w := &workshop{env: env}
+	if w.pool, err = open(ctx, env); err != nil {
 		return nil, err
 	}
-	engine, memo := engineOf(env, log)
-	tasks, err := a.tasks(ctx, env, pool, engine, memo)
-	if err != nil {
-		pool.Close()
+	if err := a.equip(ctx, w, log, p); err != nil {
+		w.close()
 		return nil, err
 	}
-	runner, err := jobs.NewRunner(jobs.Options{URL: env.URL, Pool: pool, Location: env.Daemon.Location, Log: log}, tasks)
-	if err != nil {
-		pool.Close()
-		return nil, err
+	return w, nil
+}
+
+// equip makes the tasks and their runner.
+func (a *app) equip(ctx context.Context, w *workshop, log *zap.Logger, p purpose) (err error) {
+	engine, memo := engineOf(w.env, log)
+	if p == all && len(w.env.Sources) > 0 {
+		var scratch *desired.ScratchError // the drift job will say so; partitions must not run out for that
+		if _, err := memo.Load(ctx); err != nil && !errors.As(err, &scratch) {
+			return err
+		}
 	}
-	return &workshop{env, pool, tasks, runner}, nil
+	if w.tasks, err = a.tasks(ctx, w.env, w.pool, engine, memo); err != nil {
+		return err
+	}
+	w.runner, err = jobs.NewRunner(jobs.Options{URL: w.env.URL, Pool: w.pool, Location: w.env.Daemon.Location, Log: log}, w.tasks)
+	return err
 }

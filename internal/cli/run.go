@@ -53,14 +53,11 @@ func (a *app) runAllOnce(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	w, err := a.workshop(ctx, log)
+	w, err := a.workshop(ctx, log, all)
 	if err != nil {
 		return err
 	}
 	defer w.close()
-	if _, err := pg.PreflightPrimary(ctx, w.pool); err != nil {
-		return err
-	}
 	if len(w.tasks) == 0 {
 		return fmt.Errorf("%s declares nothing to do: no schema, no policy, no job", orDefaultFile(w.env.File))
 	}
@@ -76,7 +73,7 @@ func (a *app) serve(ctx context.Context, env *config.Env, opt serveOptions) erro
 	defer log.Sync() //nolint:errcheck // stderr cannot be synced everywhere
 	if opt.listen != "" {
 		if err := config.CheckListen(opt.listen); err != nil {
-			return fmt.Errorf("--listen: %w", err)
+			return err
 		}
 		env.Daemon.Listen = opt.listen
 	}

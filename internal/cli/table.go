@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/jedib0t/go-pretty/v6/table"
@@ -62,5 +63,5 @@ func formatFlag(got string, known ...string) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("--format %q is not known: use one of %q", got, known)
+	return fmt.Errorf("--format %q is not known: use %s", got, strings.Join(known, " or "))
 }

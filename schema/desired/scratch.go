@@ -42,9 +42,14 @@ type scratch struct {
 type ScratchError struct {
 	Role, Database string
 	Reason         string // why the given database cannot be used, or ""
+	Standby        bool   // the server takes no writes
 }
 
 func (e *ScratchError) Error() string {
+	if e.Standby {
+		return fmt.Sprintf("the server of database %q is a read-only standby, and the sources are loaded into a scratch database. Nothing was changed.\n"+
+			"Name another PostgreSQL %d server to make it on: env dev, --dev-url or DEV_DATABASE_URL. Or ask the primary.", e.Database, pg.SupportedMajor)
+	}
 	s := fmt.Sprintf("role %q may not create the scratch database that the sources are loaded into. Nothing was changed.\n"+
 		"Allow it: ALTER ROLE %s CREATEDB;\nor name an empty database of its own in env dev, --dev-url or DEV_DATABASE_URL.", e.Role, pg.Ident(e.Role))
 	if e.Reason != "" {
@@ -102,6 +107,10 @@ func openScratch(ctx context.Context, targetURL, devURL string, log *zap.Logger)
 
 func (s *scratch) prepare(ctx context.Context, targetURL string, given bool) error {
 	server, err := pg.PreflightPrimary(ctx, s.keep)
+	var standby *pg.StandbyError
+	if errors.As(err, &standby) && server.InRecovery {
+		return &ScratchError{Database: server.Database, Standby: true}
+	}
 	if err != nil {
 		return fmt.Errorf("look at where scratch databases are made: %w", err)
 	}
