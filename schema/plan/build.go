@@ -68,8 +68,10 @@ func (b *builder) createOther(k catalog.Key, want *catalog.Object) {
 	case catalog.Schema:
 		s.SQL = "CREATE SCHEMA " + name(k)
 	case catalog.Extension:
-		s.SQL = "CREATE EXTENSION " + name(k) + " WITH SCHEMA " + pg.Ident(want.Fact(catalog.FactSchema)) +
-			" VERSION " + strings.TrimSpace(pg.Literal(want.Fact(catalog.FactVersion)))
+		s.SQL = "CREATE EXTENSION " + name(k) + " WITH SCHEMA " + pg.Ident(want.Fact(catalog.FactSchema))
+		if v := want.Fact(catalog.FactVersion); v != "" {
+			s.SQL += " VERSION " + strings.TrimSpace(pg.Literal(v))
+		}
 	case catalog.Enum:
 		s.SQL = "CREATE TYPE " + name(k) + " AS ENUM (" + want.Fact(catalog.FactLabels) + ")"
 	case catalog.Domain:

@@ -81,7 +81,9 @@ func openCase(t *testing.T, dir string) *testCase {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c.declared = result.Snapshot
+		c.declared, result.Scope.Policies = result.Snapshot, c.scope.Policies
+		c.scope = result.Scope
+		c.live = read(t, c.db, c.scope)
 		return c
 	}
 	straight := connect(t, pgtest.Database(t))

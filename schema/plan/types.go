@@ -8,7 +8,7 @@ import (
 )
 
 func (b *builder) alterExtension(k catalog.Key, want *catalog.Object) {
-	if d, ok := b.delta(k, catalog.FactVersion); ok {
+	if d, ok := b.delta(k, catalog.FactVersion); ok && d.Declared != "" {
 		b.add(alters, k, Statement{SQL: "ALTER EXTENSION " + name(k) + " UPDATE TO " + strings.TrimSpace(pg.Literal(d.Declared)), Reason: describe(d)})
 		b.cover(k, catalog.FactVersion)
 	}
