@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 	"strings"
@@ -20,6 +21,9 @@ func Describe(d catalog.Delta) string { return describe(d) }
 func describe(d catalog.Delta) string {
 	if strings.Contains(d.Live+d.Declared, "\n") || len(d.Live) > 80 || len(d.Declared) > 80 {
 		return d.Name + " differs, " + firstDifference(d.Live, d.Declared)
+	}
+	if d.Name == catalog.FactEnabled {
+		return fmt.Sprintf("it is %s, declared is %s", cmp.Or(d.Live, "enabled"), cmp.Or(d.Declared, "enabled"))
 	}
 	return fmt.Sprintf("%s is %s, declared is %s", d.Name, orNone(d.Live), orNone(d.Declared))
 }
