@@ -87,6 +87,10 @@ type ApplyOptions struct {
 	Progress     func(apply.Event)
 }
 
+// runnerWait is how long another runner is waited for unless the caller says otherwise. One that was killed a moment ago
+// may hold its lock until the server has noticed.
+const runnerWait = 10 * time.Second
+
 // OtherDatabaseError is a plan made for another database. Nothing was changed.
 type OtherDatabaseError struct{ Plan, Target string }
 
@@ -121,6 +125,9 @@ func (e *Engine) apply(ctx context.Context, p *plan.Plan, o ApplyOptions, safeOn
 		if err := e.load(ctx); err != nil {
 			return apply.Report{}, err
 		}
+	}
+	if o.RunnerWait == 0 {
+		o.RunnerWait = runnerWait
 	}
 	return apply.Run(ctx, apply.Options{
 		URL: e.url, Plan: p, Declared: e.declared.Snapshot, Scope: e.declared.Scope,

@@ -74,22 +74,51 @@ func (e *PartialError) Error() string {
 	if done == 0 && !e.Uncertain {
 		out.WriteString("\nNothing was changed.")
 	}
-	for i, s := range e.Statements {
-		state := "not done"
-		switch {
-		case e.Done[i]:
-			state = "done"
-		case e.Uncertain && (i == e.At || s.Tx != 0 && s.Tx == e.Statements[e.At].Tx):
-			state = "not known, the connection was lost"
-		case i == e.At:
-			state = "FAILED, and left nothing behind that the next run does not clear away"
-		}
-		if done > 0 || e.Uncertain {
-			fmt.Fprintf(&out, "\n  %d. %s: %s", i+1, s.Object, state)
-		}
+	if done > 0 || e.Uncertain {
+		e.list(&out)
 	}
 	out.WriteString("\nWhen the cause is gone, the next pgtender apply goes on from here.")
 	return out.String()
+}
+
+// list tells what became of each statement, those of one state together.
+func (e *PartialError) list(out *strings.Builder) {
+	for i := 0; i < len(e.Statements); {
+		j := i
+		for j < len(e.Statements) && e.state(j) == e.state(i) {
+			j++
+		}
+		fmt.Fprintf(out, "\n  %d", i+1)
+		if j > i+1 {
+			fmt.Fprintf(out, "-%d", j)
+		}
+		fmt.Fprintf(out, " %s: ", e.state(i))
+		names := make([]string, 0, j-i)
+		for _, s := range e.Statements[i:j] {
+			if n := s.Object.String(); len(names) == 0 || names[len(names)-1] != n {
+				names = append(names, n)
+			}
+		}
+		const most = 8
+		if len(names) > most {
+			names = append(names[:most-1], fmt.Sprintf("… and %d more", len(names)-most+1))
+		}
+		out.WriteString(strings.Join(names, ", "))
+		i = j
+	}
+}
+
+func (e *PartialError) state(i int) string {
+	s, failed := e.Statements[i], e.Statements[e.At]
+	switch {
+	case e.Done[i]:
+		return "done"
+	case e.Uncertain && (i == e.At || s.Tx != 0 && s.Tx == failed.Tx):
+		return "NOT KNOWN, since the connection was lost"
+	case i == e.At:
+		return "FAILED"
+	}
+	return "not done"
 }
 
 // VerifyError says that the plan has run, and the database is still not as declared.

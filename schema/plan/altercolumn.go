@@ -54,7 +54,7 @@ func (b *builder) done(k catalog.Key, facts ...string) bool {
 
 // hasNotNullChange reports whether the column's NOT NULL constraint comes or goes by a step of its own.
 func (b *builder) hasNotNullChange(k catalog.Key) bool {
-	was, is := b.notNulls(b.live, k.Owner())[k.Name], b.notNulls(b.want, k.Owner())[k.Name]
+	was, is := notNulls(b.liveBy, k.Owner())[k.Name], notNulls(b.wantBy, k.Owner())[k.Name]
 	return (was == nil) != (is == nil)
 }
 
@@ -248,7 +248,7 @@ func retypedSequence(options, typ string) string {
 
 // needNotNull puts a step behind the column's NOT NULL constraint, and all else that alters the column.
 func (b *builder) needNotNull(k catalog.Key, s *step) {
-	if con := b.notNulls(b.want, k.Owner())[k.Name]; con != nil {
+	if con := notNulls(b.wantBy, k.Owner())[k.Name]; con != nil {
 		b.lateNeeds = append(b.lateNeeds, lateNeed{s, con.Key})
 	}
 }

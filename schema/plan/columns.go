@@ -141,7 +141,7 @@ func (b *builder) addColumn(k catalog.Key, want *catalog.Object) {
 		return // comes with the parent's
 	}
 	c := &columnChange{key: k, draft: b.draft(), reason: b.why(k), role: makes}
-	con := b.notNulls(b.want, k.Owner())[k.Name]
+	con := notNulls(b.wantBy, k.Owner())[k.Name]
 	notNull := ""
 	if con == nil || b.withColumn(con) { // otherwise it is added by itself
 		notNull = b.inlineNotNull(want, con)
@@ -194,6 +194,8 @@ func (b *builder) remake(c *columnChange, want *catalog.Object) *catalog.Object 
 	switch {
 	case was == "":
 		c.hazards = append(c.hazards, Hazard{DataLoss, "the values stored in " + c.key.String() + " are replaced by computed ones"})
+	case is == "" && (live.Fact(catalog.FactType) != want.Fact(catalog.FactType) || live.Fact(catalog.FactCollation) != want.Fact(catalog.FactCollation)):
+		c.hazards = append(c.hazards, Hazard{DataLoss, "the values that " + c.key.String() + " computes are gone, since it becomes a plain column of another type"})
 	case is == "":
 		// Only a stored column can become a plain one with its values, so it is stored for a moment.
 		stored := *live
@@ -224,7 +226,7 @@ func (b *builder) withColumn(con *catalog.Object) bool {
 
 // isLast reports whether no column of the live table stands behind this one.
 func (b *builder) isLast(live *catalog.Object) bool {
-	for _, c := range partsOf(b.live, live.Key.Owner(), catalog.Column) {
+	for _, c := range b.liveBy.of(live.Key.Owner(), catalog.Column) {
 		if c.Notes.Position > live.Notes.Position {
 			return false
 		}
@@ -255,7 +257,7 @@ func (b *builder) isDomain(typ string) bool {
 		return false
 	}
 	o := b.wantObject(catalog.Key{Kind: catalog.Domain, Schema: parts[0], Name: parts[1]})
-	return o != nil
+	return o != nil && (o.Fact(catalog.FactNotNull) != "" || len(prefixed(nil, o, catalog.PrefixConstraint)) > 0 || b.isDomain(o.Fact(catalog.FactType)))
 }
 
 func (b *builder) dropColumn(k catalog.Key, live *catalog.Object) {
@@ -343,7 +345,7 @@ func (b *builder) columnProperties(k catalog.Key, live, want *catalog.Object, ma
 // mayBeVolatile reports whether a default can differ from row to row, so that adding the column writes each. It
 // errs on the side of yes: functions that are not known to be the same within a statement count as volatile.
 func mayBeVolatile(expr string) bool {
-	known := []string{"now", "statement_timestamp", "transaction_timestamp", "current_user", "session_user", "current_setting", "timezone",
+	known := []string{"now", "current_timestamp", "current_time", "localtimestamp", "localtime", "statement_timestamp", "transaction_timestamp", "current_user", "session_user", "current_setting", "timezone",
 		"date_trunc", "to_char", "lower", "upper", "concat", "jsonb_build_object", "jsonb_build_array", "json_build_object",
 		"json_build_array", "make_interval", "make_date", "coalesce", "length", "abs"}
 	for i := 0; i < len(expr); i++ {
@@ -355,7 +357,7 @@ func mayBeVolatile(expr string) bool {
 			for end > 0 && (expr[end-1] == '_' || expr[end-1] == '.' || expr[end-1] == '"' || isAlnum(expr[end-1])) {
 				end--
 			}
-			if f := expr[end:i]; f != "" && !slices.Contains(known, f) && !isTypeModifier(expr[:end]) {
+			if f := strings.ToLower(expr[end:i]); f != "" && !slices.Contains(known, f) && !isTypeModifier(expr[:end]) {
 				return true
 			}
 		}

@@ -130,6 +130,20 @@ func (b *builder) addCheck(k catalog.Key, want *catalog.Object, fresh bool) {
 	}
 }
 
+// refersTo reports whether a foreign key points at the column, rather than from it. Such a column does not take it along.
+func refersTo(con *catalog.Object, column catalog.Key) bool {
+	own, _, ok := strings.Cut(con.Fact(catalog.FactDefinition), " REFERENCES ")
+	if !ok || con.Fact(catalog.FactConstraintType) != "f" {
+		return false
+	}
+	for _, c := range splitList(strings.TrimSuffix(strings.TrimPrefix(own, "FOREIGN KEY ("), ")")) {
+		if name, _ := scanIdent(strings.TrimPrefix(c, "PERIOD ")); name == column.Name {
+			return false
+		}
+	}
+	return true
+}
+
 // checkLock: a foreign key locks both tables, less strongly than the others lock one.
 func (b *builder) checkLock(k catalog.Key, want *catalog.Object, fresh bool) string {
 	if want.Fact(catalog.FactConstraintType) != "f" {
@@ -185,7 +199,7 @@ func (b *builder) dropConstraint(k catalog.Key, live *catalog.Object) {
 	if kind != "n" {
 		return
 	}
-	for _, other := range partsOf(b.live, k.Owner(), catalog.Constraint) { // a primary key holds on to its columns' NOT NULL
+	for _, other := range b.liveBy.of(k.Owner(), catalog.Constraint) { // a primary key holds on to its columns' NOT NULL
 		if other.Fact(catalog.FactConstraintType) == "p" && b.goes(other.Key) {
 			b.afterGone = append(b.afterGone, lateNeed{out, other.Key})
 		}
@@ -324,7 +338,7 @@ func (b *builder) afterNotNulls(k catalog.Key, want *catalog.Object, s *step) {
 	if want.Fact(catalog.FactConstraintType) != "p" {
 		return
 	}
-	for _, n := range b.notNulls(b.want, k.Owner()) {
+	for _, n := range notNulls(b.wantBy, k.Owner()) {
 		column, _, _ := notNullColumn(n.Fact(catalog.FactDefinition))
 		if slices.ContainsFunc(want.Needs, func(need catalog.Key) bool { return need.Kind == catalog.Column && need.Name == column }) {
 			b.lateNeeds = append(b.lateNeeds, lateNeed{s, n.Key})

@@ -75,7 +75,7 @@ func (b *builder) mustReplace(k catalog.Key, live, want *catalog.Object) bool {
 
 // hasChecks: where there are CHECK constraints, PostgreSQL 18 cannot change the expression of a virtual column.
 func (b *builder) hasChecks(t catalog.Key) bool {
-	return slices.ContainsFunc(partsOf(b.live, t, catalog.Constraint), func(o *catalog.Object) bool {
+	return slices.ContainsFunc(b.liveBy.of(t, catalog.Constraint), func(o *catalog.Object) bool {
 		return o.Fact(catalog.FactConstraintType) == "c"
 	})
 }
@@ -111,10 +111,8 @@ func (b *builder) parts(k catalog.Key) []catalog.Key {
 		return nil
 	}
 	var out []catalog.Key
-	for i := range b.live.Objects {
-		if o := &b.live.Objects[i]; o.Key.Schema == k.Schema && o.Key.Table == k.Name {
-			out = append(out, o.Key)
-		}
+	for _, o := range b.liveBy[[2]string{k.Schema, k.Name}] {
+		out = append(out, o.Key)
 	}
 	return out
 }
@@ -195,7 +193,7 @@ func (b *builder) vanish(k catalog.Key) {
 		return
 	}
 	for _, n := range live.Needs {
-		if n.Kind == catalog.Column && (k.Table == "" || n.Table == k.Table) && b.goes(n) {
+		if n.Kind == catalog.Column && (k.Table == "" || n.Table == k.Table && n.Schema == k.Schema) && b.goes(n) && !refersTo(live, n) {
 			b.vanishes[k] = n
 			return
 		}

@@ -16,6 +16,10 @@ type Options struct {
 // What cannot be planned is an *UnplannedError or a *CycleError that names it, never left out.
 func Make(live, declared *catalog.Snapshot, opts Options) (*Plan, error) {
 	b := newBuilder(live, declared)
+	if len(b.diffs) == 0 && len(b.refused) == 0 {
+		same := live.Fingerprint()
+		return &Plan{Database: opts.Database, From: same, To: same, Unmanaged: live.Unmanaged, LeftAlone: live.LeftAlone}, nil
+	}
 	b.pairRenames()
 	b.adoptIndexes()
 	b.decide()
@@ -96,6 +100,8 @@ type lateNeed struct {
 
 type builder struct {
 	live, want *catalog.Snapshot
+	liveBy     parts
+	wantBy     parts
 	diffs      map[catalog.Key]*catalog.Difference
 	fates      map[catalog.Key]fate
 	because    map[catalog.Key]catalog.Key // why an object that does not differ is made again
@@ -123,7 +129,7 @@ type builder struct {
 
 func newBuilder(live, want *catalog.Snapshot) *builder {
 	b := &builder{
-		live: live, want: want,
+		live: live, want: want, liveBy: partsOf(live), wantBy: partsOf(want),
 		diffs: map[catalog.Key]*catalog.Difference{}, fates: map[catalog.Key]fate{},
 		because: map[catalog.Key]catalog.Key{}, dependents: map[catalog.Key][]catalog.Key{},
 		columnDeps: map[catalog.Key]bool{}, detached: map[catalog.Key]bool{}, renamed: map[catalog.Key]catalog.Key{}, renamedTo: map[catalog.Key]catalog.Key{},

@@ -113,6 +113,11 @@ func (p *Plan) SQL(w io.Writer) error {
 
 // JSON writes the plan as the plan file that Read takes.
 func (p *Plan) JSON(w io.Writer) error {
+	if p.Statements == nil { // [] and not null
+		empty := *p
+		empty.Statements = []Statement{}
+		p = &empty
+	}
 	e := json.NewEncoder(w)
 	e.SetEscapeHTML(false)
 	e.SetIndent("", "  ")

@@ -11,13 +11,27 @@ import (
 
 // wantParts are the declared parts of a table of one kind: columns in their order, others by name.
 func (b *builder) wantParts(t catalog.Key, kind catalog.Kind) []*catalog.Object {
-	return partsOf(b.want, t, kind)
+	return b.wantBy.of(t, kind)
 }
 
-func partsOf(s *catalog.Snapshot, t catalog.Key, kind catalog.Kind) []*catalog.Object {
-	var out []*catalog.Object
+// parts are the objects of a snapshot by the schema and name of what they belong to.
+type parts map[[2]string][]*catalog.Object
+
+func partsOf(s *catalog.Snapshot) parts {
+	out := parts{}
 	for i := range s.Objects {
-		if o := &s.Objects[i]; o.Key.Kind == kind && o.Key.Schema == t.Schema && o.Key.Table == t.Name {
+		if o := &s.Objects[i]; o.Key.Table != "" {
+			out[[2]string{o.Key.Schema, o.Key.Table}] = append(out[[2]string{o.Key.Schema, o.Key.Table}], o)
+		}
+	}
+	return out
+}
+
+// of are the parts of one kind.
+func (p parts) of(t catalog.Key, kind catalog.Kind) []*catalog.Object {
+	var out []*catalog.Object
+	for _, o := range p[[2]string{t.Schema, t.Name}] {
+		if o.Key.Kind == kind {
 			out = append(out, o)
 		}
 	}
@@ -31,7 +45,7 @@ func partsOf(s *catalog.Snapshot, t catalog.Key, kind catalog.Kind) []*catalog.O
 func (b *builder) createTable(k catalog.Key, want *catalog.Object) {
 	d := b.draft()
 	t := atlasTable(k)
-	notNulls := b.notNulls(b.want, k)
+	notNulls := notNulls(b.wantBy, k)
 	for _, c := range b.wantParts(k, catalog.Column) {
 		b.cover(c.Key)
 		if c.Fact(catalog.FactInherited) == inheritedOnly {
@@ -96,9 +110,9 @@ func optionNames(pairs [][2]string) []string {
 }
 
 // notNulls finds the NOT NULL constraint of each column of a table.
-func (b *builder) notNulls(s *catalog.Snapshot, t catalog.Key) map[string]*catalog.Object {
+func notNulls(p parts, t catalog.Key) map[string]*catalog.Object {
 	out := map[string]*catalog.Object{}
-	for _, con := range partsOf(s, t, catalog.Constraint) {
+	for _, con := range p.of(t, catalog.Constraint) {
 		if column, _, ok := notNullColumn(con.Fact(catalog.FactDefinition)); ok && con.Fact(catalog.FactConstraintType) == "n" {
 			out[column] = con
 		}
@@ -331,7 +345,11 @@ func (b *builder) options(k catalog.Key, alterWhat string, d catalog.Delta) {
 	}
 	if len(list) > 0 {
 		s.SQL = alterWhat + name(k) + " SET (" + strings.Join(list, ", ") + ")"
-		b.add(alters, k, s)
+		set := b.add(alters, k, s)
+		for _, c := range b.wantParts(k, catalog.Column) { // what is said of a TOAST table is lost while there is none
+			b.lateNeeds = append(b.lateNeeds, lateNeed{set, c.Key})
+		}
+		set.final = true
 	}
 	b.cover(k, catalog.FactOptions)
 }

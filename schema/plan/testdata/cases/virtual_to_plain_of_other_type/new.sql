@@ -1,0 +1,2 @@
+CREATE TABLE t (n int, b text DEFAULT 'x');
+CREATE TABLE c (n int);

@@ -1,0 +1,2 @@
+CREATE TABLE t (n int, b int GENERATED ALWAYS AS (n + 1) VIRTUAL);
+CREATE TABLE c (id int PRIMARY KEY, self int REFERENCES c);
