@@ -1,8 +1,12 @@
 package parts
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -33,32 +37,32 @@ WITH RECURSIVE asked AS (
 	FROM node t JOIN pg_inherits i ON i.inhparent = t.oid
 	CROSS JOIN LATERAL (` + keyOf + ` WHERE p.partrelid = i.inhrelid) k
 	WHERE t.keytype IS NULL
+), child AS (
+	SELECT t.ord, t.oid AS parent, t.keytype, i.inhdetachpending, c.oid, c.relnamespace, c.relname, c.relkind, c.reltuples, c.relpages,
+	       pg_get_expr(c.relpartbound, 0) AS expr
+	FROM node t JOIN pg_inherits i ON i.inhparent = t.oid JOIN pg_class c ON c.oid = i.inhrelid
+	WHERE t.keytype IS NOT NULL OFFSET 0 -- so that each bound is printed once
 ), bound AS (
-	SELECT t.ord, t.oid, t.keytype, i.inhrelid, i.inhdetachpending, b.expr,
-	       btrim(substring(b.expr FROM '^FOR VALUES FROM \((.*)\) TO \('), '''') AS lo,
-	       btrim(substring(b.expr FROM '\) TO \((.*)\)$'), '''') AS hi
-	FROM node t JOIN pg_inherits i ON i.inhparent = t.oid
-	JOIN pg_class c ON c.oid = i.inhrelid
-	CROSS JOIN LATERAL (SELECT pg_get_expr(c.relpartbound, 0) AS expr) b
-	WHERE t.keytype IS NOT NULL
+	SELECT *, btrim(split_part(split_part(expr, ') TO (', 1), 'FROM (', 2), '''') AS lo,
+	       btrim(split_part(expr, ') TO (', 2), ''')') AS hi
+	FROM child OFFSET 0
 )
-SELECT a.ord, a.nsp, a.rel, a.oid IS NOT NULL, coalesce(a.relkind::text, ''), now(),
-       t.oid, tn.nspname, tc.relname, t.depth, t.keycolumn, t.keytype, t.keydef,
-       c.oid, cn.nspname, c.relname, c.relkind::text, c.reltuples::bigint, c.relpages::bigint,
-       coalesce(b.inhdetachpending, false), coalesce(b.expr = 'DEFAULT', false),
-       b.lo, b.hi, ` + value("lo") + `, ` + value("hi") + `,
-       EXISTS (SELECT FROM pg_constraint x WHERE x.conrelid = c.oid AND x.contype = 'c'
+SELECT a.ord, t.oid, a.nsp, a.rel, a.oid IS NOT NULL, coalesce(a.relkind::text, ''), now(),
+       n.nspname, c.relname, t.depth, t.keycolumn, t.keytype, t.keydef,
+       NULL::oid, NULL::name, NULL::name, NULL::text, NULL::bigint, NULL::bigint, NULL::bool, NULL::bool,
+       NULL::text, NULL::text, NULL::timestamptz, NULL::timestamptz, NULL::bool, NULL::text[]
+FROM asked a LEFT JOIN node t ON t.ord = a.ord
+LEFT JOIN pg_class c ON c.oid = t.oid LEFT JOIN pg_namespace n ON n.oid = c.relnamespace
+UNION ALL
+SELECT b.ord, b.parent, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+       b.oid, n.nspname, b.relname, b.relkind::text, b.reltuples::bigint, b.relpages::bigint, b.inhdetachpending, b.expr = 'DEFAULT',
+       CASE WHEN b.keytype = 'uuid' OR b.lo = 'MINVALUE' THEN b.lo END, CASE WHEN b.keytype = 'uuid' OR b.hi = 'MAXVALUE' THEN b.hi END,
+       ` + value("lo") + `, ` + value("hi") + `,
+       EXISTS (SELECT FROM pg_constraint x WHERE x.conrelid = b.oid AND x.contype = 'c'
                AND x.conname = $3 AND x.convalidated),
        CASE WHEN b.expr = 'DEFAULT' THEN ARRAY(SELECT x.conname::text FROM pg_constraint x
-            WHERE x.conrelid = c.oid AND x.contype = 'c' AND starts_with(x.conname, $4) ORDER BY 1) END
-FROM asked a
-LEFT JOIN node t ON t.ord = a.ord
-LEFT JOIN pg_class tc ON tc.oid = t.oid
-LEFT JOIN pg_namespace tn ON tn.oid = tc.relnamespace
-LEFT JOIN bound b ON b.ord = t.ord AND b.oid = t.oid
-LEFT JOIN pg_class c ON c.oid = b.inhrelid
-LEFT JOIN pg_namespace cn ON cn.oid = c.relnamespace
-ORDER BY a.ord, t.depth, tn.nspname, tc.relname, cn.nspname, c.relname`
+            WHERE x.conrelid = b.oid AND x.contype = 'c' AND starts_with(x.conname, $4) ORDER BY 1) END
+FROM bound b JOIN pg_namespace n ON n.oid = b.relnamespace`
 }
 
 // keyOf yields a partitioned table's key; keytype is null when it is none that can be tended.
@@ -81,20 +85,21 @@ const keyOf = `
 // the instants at which UTC shows them.
 func value(column string) string {
 	c := "b." + column
-	return `CASE WHEN ` + c + ` IN ('MINVALUE', 'MAXVALUE') THEN NULL ELSE CASE b.keytype
+	return `CASE WHEN ` + c + ` IN ('', 'MINVALUE', 'MAXVALUE') THEN NULL ELSE CASE b.keytype
 		WHEN 'timestamptz' THEN ` + c + `::timestamptz
 		WHEN 'timestamp' THEN ` + c + `::timestamp AT TIME ZONE 'UTC'
 		WHEN 'date' THEN ` + c + `::date::timestamp AT TIME ZONE 'UTC' END END`
 }
 
-// row is one line of the query.
+// row is one line of the query: a partitioned table that was asked for or lies below one, or a partition of it (child.oid is set).
 type row struct {
 	ord             int64
-	asked           config.Table
-	exists          bool
-	askedKind       string
-	now             time.Time
-	oid             *uint32
+	oid             *uint32 // of the partitioned table
+	askedSchema     *string
+	askedName       *string
+	exists          *bool
+	askedKind       *string
+	now             *time.Time
 	schema, name    *string
 	depth           *int
 	column          *string
@@ -106,10 +111,10 @@ type childRow struct {
 	oid                *uint32
 	schema, name, kind *string
 	rows, pages        *int64
-	pending, isDefault bool
+	pending, isDefault *bool
 	lo, hi             *string
 	from, to           pgtype.Timestamptz
-	bounded            bool
+	bounded            *bool
 	proofs             []string
 }
 
@@ -138,70 +143,83 @@ func Read(ctx context.Context, q pg.Querier, tables []config.Table) ([]Set, erro
 func scan(r pgx.CollectableRow) (row, error) {
 	var x row
 	c := &x.child
-	err := r.Scan(&x.ord, &x.asked.Schema, &x.asked.Name, &x.exists, &x.askedKind, &x.now,
-		&x.oid, &x.schema, &x.name, &x.depth, &x.column, &x.keyType, &x.keyDef,
+	err := r.Scan(&x.ord, &x.oid, &x.askedSchema, &x.askedName, &x.exists, &x.askedKind, &x.now,
+		&x.schema, &x.name, &x.depth, &x.column, &x.keyType, &x.keyDef,
 		&c.oid, &c.schema, &c.name, &c.kind, &c.rows, &c.pages, &c.pending, &c.isDefault,
 		&c.lo, &c.hi, &c.from, &c.to, &c.bounded, &c.proofs)
 	return x, err
 }
 
-// gather folds the rows, which come ordered by asked table and then by partitioned table, into sets.
-func gather(all []row) ([]Set, error) {
-	var sets []Set
-	for start := 0; start < len(all); {
-		end := start + 1
-		for end < len(all) && all[end].ord == all[start].ord {
-			end++
-		}
-		found, err := branches(all[start:end])
-		if err != nil {
-			return nil, err
-		}
-		if len(found) == 0 {
-			first := all[start]
-			found = []Set{{Asked: first.asked, Table: first.asked, Now: first.now, Problem: problem(first)}}
-		}
-		sets = append(sets, found...)
-		start = end
-	}
-	return sets, nil
+// place is a partitioned table under one of the tables that were asked for.
+type place struct {
+	ord int64
+	oid uint32
 }
 
-// branches makes the sets of one asked table: all that are partitioned by time.
-func branches(all []row) ([]Set, error) {
-	var sets []Set
+// gather makes sets of the rows.
+func gather(all []row) ([]Set, error) {
+	found := map[place]*Set{}
+	first := map[int64]row{} // the table itself, or the uppermost that is known of it
+	byOrd := map[int64][]*Set{}
 	for _, r := range all {
-		if r.oid == nil || r.keyType == nil {
+		if r.child.oid != nil {
 			continue
 		}
-		if len(sets) == 0 || sets[len(sets)-1].OID != *r.oid {
-			sets = append(sets, Set{Asked: r.asked, Table: config.Table{Schema: *r.schema, Name: *r.name}, OID: *r.oid,
-				Key: Key{Column: *r.column, Type: Type(*r.keyType)}, Now: r.now})
+		if f, ok := first[r.ord]; !ok || r.depth != nil && *r.depth < *f.depth {
+			first[r.ord] = r
 		}
-		s := &sets[len(sets)-1]
+		if r.oid != nil && r.keyType != nil {
+			s := &Set{Asked: r.asked(), Table: config.Table{Schema: *r.schema, Name: *r.name}, OID: *r.oid,
+				Key: Key{Column: *r.column, Type: Type(*r.keyType)}, Now: *r.now, depth: *r.depth}
+			found[place{r.ord, *r.oid}] = s
+			byOrd[r.ord] = append(byOrd[r.ord], s)
+		}
+	}
+	for _, r := range all {
 		if r.child.oid == nil {
 			continue
 		}
-		c, err := r.child.made(s.Key)
-		if err != nil {
-			return nil, fmt.Errorf("read the bounds of partition %s: %w", c.Table, err)
+		if err := found[place{r.ord, *r.oid}].add(r.child); err != nil {
+			return nil, err
 		}
-		if r.child.isDefault {
-			s.Default = &c
+	}
+	var sets []Set
+	for _, ord := range slices.Sorted(maps.Keys(first)) {
+		if len(byOrd[ord]) == 0 {
+			r := first[ord]
+			sets = append(sets, Set{Asked: r.asked(), Table: r.asked(), Now: *r.now, Problem: problem(r)})
 			continue
 		}
-		s.Children = append(s.Children, c)
-	}
-	for i := range sets {
-		sets[i].arrange()
+		slices.SortFunc(byOrd[ord], func(a, b *Set) int {
+			return cmp.Or(cmp.Compare(a.depth, b.depth), cmp.Compare(a.Table.String(), b.Table.String()))
+		})
+		for _, s := range byOrd[ord] {
+			s.arrange()
+			sets = append(sets, *s)
+		}
 	}
 	return sets, nil
 }
 
+func (r *row) asked() config.Table { return config.Table{Schema: *r.askedSchema, Name: *r.askedName} }
+
+func (s *Set) add(r childRow) error {
+	c, err := r.made(s.Key)
+	if err != nil {
+		return fmt.Errorf("read the bounds of partition %s: %w", c.Table, err)
+	}
+	if *r.isDefault {
+		s.Default = &c
+	} else {
+		s.Children = append(s.Children, c)
+	}
+	return nil
+}
+
 func (c *childRow) made(key Key) (Child, error) {
-	child := Child{OID: *c.oid, Table: config.Table{Schema: *c.schema, Name: *c.name}, Pending: c.pending,
-		Kind: rune((*c.kind)[0]), Rows: *c.rows, Pages: *c.pages, Bounded: c.bounded, Proofs: c.proofs}
-	if c.isDefault {
+	child := Child{OID: *c.oid, Table: config.Table{Schema: *c.schema, Name: *c.name}, Pending: *c.pending,
+		Kind: rune((*c.kind)[0]), Rows: *c.rows, Pages: *c.pages, Bounded: *c.bounded, Proofs: c.proofs}
+	if *c.isDefault {
 		return child, nil
 	}
 	var err error
@@ -211,15 +229,15 @@ func (c *childRow) made(key Key) (Child, error) {
 	return child, err
 }
 
-// bound makes a Bound of what the catalog prints and what the server read from it.
+// bound makes a Bound of what the server read from a literal; text is set where there is no time: MINVALUE, MAXVALUE, a UUID.
 func bound(key Key, text *string, t pgtype.Timestamptz) (Bound, error) {
 	switch {
-	case text == nil:
-		return Bound{}, fmt.Errorf("not of the form FROM … TO …")
-	case *text == "MINVALUE" || t.InfinityModifier == pgtype.NegativeInfinity:
+	case t.InfinityModifier == pgtype.NegativeInfinity || text != nil && *text == "MINVALUE":
 		return Bound{Kind: Min}, nil
-	case *text == "MAXVALUE" || t.InfinityModifier == pgtype.Infinity:
+	case t.InfinityModifier == pgtype.Infinity || text != nil && *text == "MAXVALUE":
 		return Bound{Kind: Max}, nil
+	case text == nil && !t.Valid:
+		return Bound{}, errors.New("not of the form FROM … TO …")
 	case key.Type == UUIDv7:
 		var id pgtype.UUID
 		if err := id.Scan(*text); err != nil {
@@ -232,13 +250,13 @@ func bound(key Key, text *string, t pgtype.Timestamptz) (Bound, error) {
 
 // problem says why an asked table has no set.
 func problem(r row) *Problem {
-	p := &Problem{Table: r.asked}
+	p := &Problem{Table: r.asked()}
 	switch {
-	case !r.exists:
+	case !*r.exists:
 		p.Reason, p.What = NoSuchTable, "there is no such table"
 		p.Advice = "Declare it in the schema's sources and run `pgtender apply`, or mend the name in the partition block."
-	case r.askedKind != "p":
-		p.Reason, p.What = NotPartitioned, "it is "+kindName(r.askedKind)+", not a partitioned table"
+	case *r.askedKind != "p":
+		p.Reason, p.What = NotPartitioned, "it is "+kindName(*r.askedKind)+", not a partitioned table"
 	default:
 		p.Reason = UnsuitableKey
 		p.What = "it is partitioned by " + *r.keyDef + ", and so are its branches, if it has any"

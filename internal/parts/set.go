@@ -54,6 +54,8 @@ type Set struct {
 	Now      time.Time // the server's, when it was read
 	// Problem says why the table cannot be tended; then only Asked and Now hold besides.
 	Problem *Problem
+
+	depth int // below Asked
 }
 
 func (s *Set) arrange() {
@@ -140,6 +142,19 @@ func (s *Set) Blocking(u config.Unit, ahead int, loc *time.Location) []Child {
 			list = append(list, c)
 		}
 	}
+	return list
+}
+
+// Members are the oids of all partitions, the DEFAULT one too, in ascending order.
+func (s *Set) Members() []uint32 {
+	list := make([]uint32, 0, len(s.Children)+1)
+	for _, c := range s.Children {
+		list = append(list, c.OID)
+	}
+	if s.Default != nil {
+		list = append(list, s.Default.OID)
+	}
+	slices.Sort(list)
 	return list
 }
 

@@ -3,7 +3,8 @@ package partition
 import (
 	"context"
 	"encoding/json"
-	"fmt"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/pgtender/pgtender/internal/config"
 	"github.com/pgtender/pgtender/internal/parts"
@@ -61,7 +62,7 @@ type node struct {
 }
 
 const blueprintQuery = `
-SELECT json_build_object(
+SELECT c.oid, json_build_object(
 	'Owner', pg_get_userbyid(c.relowner),
 	'SetOwner', pg_get_userbyid(c.relowner) <> current_user,
 	'Tablespace', coalesce((SELECT spcname FROM pg_tablespace WHERE oid = c.reltablespace), ''),
@@ -91,7 +92,7 @@ SELECT json_build_object(
 	                 AND NOT EXISTS (SELECT FROM pg_constraint up WHERE up.oid = k.conparentid AND up.conrelid = k.conrelid)),
 	'Models', (
 		WITH RECURSIVE tree AS (
-			SELECT m AS model, m AS oid, 0::oid AS parent, 0 AS depth FROM unnest($2::oid[]) m
+			SELECT m AS model, m AS oid, 0::oid AS parent, 0 AS depth FROM unnest($2::oid[]) m WHERE EXISTS (SELECT FROM pg_inherits WHERE inhrelid = m AND inhparent = c.oid)
 			UNION ALL
 			SELECT t.model, i.inhrelid, i.inhparent, t.depth + 1 FROM tree t JOIN pg_inherits i ON i.inhparent = t.oid AND NOT i.inhdetachpending)
 		SELECT json_object_agg(model, nodes) FROM (
@@ -102,24 +103,28 @@ SELECT json_build_object(
 			FROM tree t JOIN pg_class x ON x.oid = t.oid JOIN pg_namespace n ON n.oid = x.relnamespace
 			LEFT JOIN pg_class o ON o.oid = x.reltoastrelid
 			GROUP BY t.model) per_model))
-FROM pg_class c WHERE c.oid = $1`
+FROM pg_class c WHERE c.oid = ANY ($1::oid[])`
 
-// draft reads the blueprint of a set, with the trees of the partitions that models names.
-func draft(ctx context.Context, q pg.Querier, set parts.Set, models []uint32) (*blueprint, error) {
+// readBlueprints reads the blueprints of partitioned tables, by oid, with the trees of the partitions that models names.
+func readBlueprints(ctx context.Context, q pg.Querier, tables, models []uint32) (map[uint32]*blueprint, error) {
+	rows, err := q.Query(ctx, blueprintQuery, tables, models)
+	if err != nil {
+		return nil, err
+	}
+	found := map[uint32]*blueprint{}
+	var oid uint32
 	var text []byte
-	if err := q.QueryRow(ctx, blueprintQuery, set.OID, models).Scan(&text); err != nil {
-		return nil, fmt.Errorf("read what a partition of %s must be given: %w", set.Table, err)
-	}
-	b := &blueprint{}
-	if err := json.Unmarshal(text, b); err != nil {
-		return nil, fmt.Errorf("read what a partition of %s must be given: %w", set.Table, err)
-	}
-	return b, nil
+	_, err = pgx.ForEachRow(rows, []any{&oid, &text}, func() error {
+		b := &blueprint{}
+		found[oid] = b
+		return json.Unmarshal(text, b)
+	})
+	return found, err
 }
 
 // model is the partition that the wanted one should be like in what the parent does not say: storage parameters, and how it is
 // divided further. It is the nearest one before it, else the nearest one after it, else none (0).
-func model(set parts.Set, w parts.Range) uint32 {
+func model(set *parts.Set, w parts.Range) uint32 {
 	var oid uint32
 	for _, c := range set.Children {
 		if c.Pending || c.Kind == 'f' {

@@ -72,8 +72,7 @@ func (j *Job) createIn(ctx context.Context, tx pgx.Tx, policy config.Partition, 
 	if err := parts.Claim(ctx, tx, d.set.Asked); err != nil {
 		return outcome{}, err
 	}
-	still, err := stillMissing(ctx, tx, policy, d, j.Location)
-	if err != nil || !still {
+	if still, err := stillMissing(ctx, tx, policy, d, j.Location); err != nil || !still {
 		return outcome{name: d.name}, err
 	}
 	leftover, d, err := settleName(ctx, tx, d)
@@ -94,8 +93,10 @@ func (j *Job) createIn(ctx context.Context, tx pgx.Tx, policy config.Partition, 
 	if _, err := tx.Exec(ctx, strings.Join(build, ";\n")); err != nil {
 		return outcome{}, err
 	}
-	if err := parts.LockAll(ctx, tx, j.Patience, d.locks(found.Rows > 0)); err != nil {
-		return outcome{}, err
+	if locks := d.locks(found.Rows > 0); len(locks) > 1 { // a single one has the whole timeout in ATTACH itself
+		if err := parts.LockAll(ctx, tx, j.Patience, locks); err != nil {
+			return outcome{}, err
+		}
 	}
 	o := outcome{name: d.name, made: true}
 	if found.Rows > 0 {
@@ -134,8 +135,17 @@ func (d design) locks(moving bool) []parts.Lock {
 	return list
 }
 
-// stillMissing looks again under the claim: another pgtender may have been faster.
+// stillMissing looks again under the claim: another pgtender may have been faster. When there are no partitions but those that
+// were read and those that this run made, that is answer enough; otherwise they are read anew.
 func stillMissing(ctx context.Context, tx pgx.Tx, policy config.Partition, d design, loc *time.Location) (bool, error) {
+	var known bool
+	err := tx.QueryRow(ctx, `
+		SELECT NOT EXISTS (SELECT FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+		                   WHERE i.inhparent = $1 AND i.inhrelid <> ALL ($2::oid[]) AND c.relname <> ALL ($3::name[]))`,
+		d.set.OID, d.set.Members(), d.made).Scan(&known)
+	if err != nil || known {
+		return known, err
+	}
 	sets, err := parts.Read(ctx, tx, []config.Table{d.set.Table})
 	if err != nil {
 		return false, err

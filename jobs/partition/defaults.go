@@ -10,6 +10,7 @@ import (
 	"github.com/pgtender/pgtender/internal/config"
 	"github.com/pgtender/pgtender/internal/parts"
 	"github.com/pgtender/pgtender/internal/pg"
+	"github.com/pgtender/pgtender/jobs"
 )
 
 // Attaching a partition beside a DEFAULT one locks that one against everybody and reads all of it, and fails when a row of
@@ -73,8 +74,8 @@ func (d design) disprove() string {
 }
 
 // tidy drops proofs that a crash left: they would refuse rows for ever.
-func (j *Job) tidy(ctx context.Context, set parts.Set) error {
-	if set.Default == nil || len(set.Default.Proofs) == 0 {
+func (j *Job) tidy(ctx context.Context, run *jobs.Run, set *parts.Set) error {
+	if run.DryRun || set.Default == nil || len(set.Default.Proofs) == 0 {
 		return nil
 	}
 	var drops []string

@@ -74,11 +74,14 @@ func (j *Job) Run(ctx context.Context, run *jobs.Run, policies ...config.Partiti
 		return jobs.Result{Outcome: jobs.Failure}, err
 	}
 	p := &pass{}
-	for _, policy := range policies {
-		for _, set := range sets {
-			if set.Asked == policy.Table && ctx.Err() == nil {
-				j.tend(ctx, run, policy, set, p)
-			}
+	work := j.survey(ctx, run, policies, sets, p)
+	if err := j.draw(ctx, work); err != nil {
+		p.errs = append(p.errs, err)
+		work = nil
+	}
+	for _, w := range work {
+		if ctx.Err() == nil {
+			j.fill(ctx, run, w, p)
 		}
 	}
 	if err := ctx.Err(); err != nil {
@@ -93,35 +96,78 @@ func (j *Job) Run(ctx context.Context, run *jobs.Run, policies ...config.Partiti
 	return p.result(run.DryRun), errors.Join(p.errs...)
 }
 
-// tend makes what one set lacks.
-func (j *Job) tend(ctx context.Context, run *jobs.Run, policy config.Partition, set parts.Set, p *pass) {
-	if set.Problem != nil {
-		p.errs = append(p.errs, j.explain(ctx, policy, set.Problem))
-		return
-	}
-	p.warn(run, policy, set, j.Location)
-	if !run.DryRun {
-		if err := j.tidy(ctx, set); err != nil {
-			p.errs = append(p.errs, err)
-			return
+// chore is one set that lacks partitions.
+type chore struct {
+	policy  config.Partition
+	set     *parts.Set
+	missing []parts.Wanted
+	print   *blueprint
+	made    []string
+}
+
+// survey says which sets lack something, and reports what is wrong with the others.
+func (j *Job) survey(ctx context.Context, run *jobs.Run, policies []config.Partition, sets []parts.Set, p *pass) []*chore {
+	var work []*chore
+	for _, policy := range policies {
+		for i := range sets {
+			set := &sets[i]
+			switch {
+			case set.Asked != policy.Table:
+			case set.Problem != nil:
+				p.errs = append(p.errs, j.explain(ctx, policy, set.Problem))
+			default:
+				p.warn(run, policy, set, j.Location)
+				if err := j.tidy(ctx, run, set); err != nil {
+					p.errs = append(p.errs, err)
+				} else if missing := set.Missing(policy.Interval, policy.Ahead, j.Location); len(missing) > 0 {
+					work = append(work, &chore{policy: policy, set: set, missing: missing})
+				}
+			}
 		}
 	}
-	missing := set.Missing(policy.Interval, policy.Ahead, j.Location)
-	if len(missing) == 0 {
-		return
+	return work
+}
+
+// draw reads the blueprints of all that is to be made, in one query, under the patience: some catalog functions wait for locks.
+func (j *Job) draw(ctx context.Context, work []*chore) error {
+	var tables, models []uint32
+	for _, c := range work {
+		tables = append(tables, c.set.OID)
+		for _, w := range c.missing {
+			if m := model(c.set, w.Range); m != 0 && !slices.Contains(models, m) {
+				models = append(models, m)
+			}
+		}
 	}
-	print, err := j.draft(ctx, set, missing)
+	if len(tables) == 0 {
+		return nil
+	}
+	var prints map[uint32]*blueprint
+	err := j.Patience.InTx(ctx, j.Pool, func(tx pgx.Tx) (err error) {
+		prints, err = readBlueprints(ctx, tx, tables, models)
+		return err
+	})
 	if err != nil {
-		p.errs = append(p.errs, err)
-		return
+		return fmt.Errorf("read what new partitions must be given: %w", err)
 	}
-	for _, w := range missing {
-		d := design{set: set, want: w, name: config.Table{Schema: set.Table.Schema, Name: w.Name}, print: print, model: print.Models[model(set, w.Range)]}
+	for _, c := range work {
+		if c.print = prints[c.set.OID]; c.print == nil {
+			return fmt.Errorf("%s was dropped meanwhile", c.set.Table)
+		}
+	}
+	return nil
+}
+
+// fill makes what one set lacks.
+func (j *Job) fill(ctx context.Context, run *jobs.Run, c *chore, p *pass) {
+	for _, w := range c.missing {
+		d := c.design(w)
+		var err error
 		if run.DryRun {
 			err = j.rehearse(ctx, run, d)
 			p.created = append(p.created, d.name.String())
 		} else {
-			err = j.do(ctx, run, policy, d, p)
+			err = j.do(ctx, run, c, d, p)
 		}
 		if err != nil {
 			p.errs = append(p.errs, err)
@@ -133,9 +179,14 @@ func (j *Job) tend(ctx context.Context, run *jobs.Run, policy config.Partition, 
 	}
 }
 
+func (c *chore) design(w parts.Wanted) design {
+	return design{set: c.set, want: w, name: config.Table{Schema: c.set.Table.Schema, Name: w.Name}, print: c.print,
+		model: c.print.Models[model(c.set, w.Range)], made: append([]string{}, c.made...)}
+}
+
 // do makes one partition and keeps account.
-func (j *Job) do(ctx context.Context, run *jobs.Run, policy config.Partition, d design, p *pass) error {
-	o, err := j.create(ctx, policy, d)
+func (j *Job) do(ctx context.Context, run *jobs.Run, c *chore, d design, p *pass) error {
+	o, err := j.create(ctx, c.policy, d)
 	if err != nil || !o.made {
 		var tables []config.Table
 		for _, l := range d.locks(false) {
@@ -143,6 +194,7 @@ func (j *Job) do(ctx context.Context, run *jobs.Run, policy config.Partition, d 
 		}
 		return parts.Busy(context.WithoutCancel(ctx), j.Pool, err, tables...)
 	}
+	c.made = append(c.made, o.name.Name)
 	p.created = append(p.created, o.name.String())
 	p.moved += o.moved
 	run.Say("made partition %s of %s %s", o.name, d.set.Table, d.set.Key.ForValues(d.want.Range))
@@ -150,22 +202,6 @@ func (j *Job) do(ctx context.Context, run *jobs.Run, policy config.Partition, d 
 		run.Say("moved %d rows out of %s into it", o.moved, d.set.Default.Table)
 	}
 	return nil
-}
-
-// draft reads the blueprint under the patience: some catalog functions wait for locks.
-func (j *Job) draft(ctx context.Context, set parts.Set, missing []parts.Wanted) (*blueprint, error) {
-	var models []uint32
-	for _, w := range missing {
-		if m := model(set, w.Range); m != 0 && !slices.Contains(models, m) {
-			models = append(models, m)
-		}
-	}
-	var b *blueprint
-	err := j.Patience.InTx(ctx, j.Pool, func(tx pgx.Tx) (err error) {
-		b, err = draft(ctx, tx, set, models)
-		return err
-	})
-	return b, err
 }
 
 // rehearse says what create would do.
@@ -205,7 +241,7 @@ func (j *Job) rehearse(ctx context.Context, run *jobs.Run, d design) error {
 }
 
 // warn reports partitions that nobody can use.
-func (p *pass) warn(run *jobs.Run, policy config.Partition, set parts.Set, loc *time.Location) {
+func (p *pass) warn(run *jobs.Run, policy config.Partition, set *parts.Set, loc *time.Location) {
 	for _, c := range set.Pending() {
 		finish := fmt.Sprintf("ALTER TABLE %s DETACH PARTITION %s FINALIZE;", ident(set.Table), ident(c.Table))
 		what := fmt.Sprintf("a DETACH CONCURRENTLY of %s was not finished: no session sees its rows or can insert into it, and its range (%s) stays taken",

@@ -230,13 +230,12 @@ func TestLocksTaken(t *testing.T) {
 		CREATE TABLE public.t (at timestamptz, m int REFERENCES public.m) PARTITION BY RANGE (at);
 		CREATE TABLE public.t_old PARTITION OF public.t FOR VALUES FROM ('2000-01-01 00:00+00') TO ('2020-01-01 00:00+00')`)
 	p := policy("t", config.Month, 0)
-	set := b.read("t")[0]
-	missing := set.Missing(config.Month, 0, time.UTC)
-	print, err := b.job.draft(t.Context(), set, missing)
-	if err != nil {
+	set := &b.read("t")[0]
+	c := &chore{policy: p, set: set, missing: set.Missing(config.Month, 0, time.UTC)}
+	if err := b.job.draw(t.Context(), []*chore{c}); err != nil {
 		t.Fatal(err)
 	}
-	d := design{set: set, want: missing[0], name: config.Table{Schema: "public", Name: missing[0].Name}, print: print}
+	d := c.design(c.missing[0])
 	tx, err := b.pool.Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)

@@ -12,11 +12,12 @@ import (
 
 // design is one partition to be made, down to its statements.
 type design struct {
-	set   parts.Set
+	set   *parts.Set
 	want  parts.Wanted
 	name  config.Table
 	print *blueprint
-	model []node // what it is like; empty: nothing but the parent
+	model []node   // what it is like; empty: nothing but the parent
+	made  []string // partitions of the same table that this run made before it
 }
 
 func ident(t config.Table) string { return pg.Ident(t.Schema, t.Name) }
