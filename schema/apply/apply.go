@@ -46,7 +46,8 @@ const (
 	Begun   EventKind = "begun"
 	Ended   EventKind = "ended" // the statement has run; what is in a transaction counts once that is committed
 	Skipped EventKind = "skipped"
-	Remade  EventKind = "remade" // partitions came or went since the plan was made
+	Resumed EventKind = "resumed" // an earlier plan was killed half-way
+	Remade  EventKind = "remade"  // partitions came or went since the plan was made
 )
 
 // Event tells of one step.

@@ -137,8 +137,14 @@ func TestJournal(t *testing.T) {
 	}
 	exec(t, d.conn, "UPDATE pgtender.applied_plan SET state = 'running', finished_at = NULL; DROP INDEX i") // as if it was killed
 	p := d.plan(t)
-	if _, err := apply.Run(t.Context(), d.options(p)); err != nil {
+	resumed := false
+	o := d.options(p)
+	o.Progress = func(e apply.Event) { resumed = resumed || e.Kind == apply.Resumed }
+	if _, err := apply.Run(t.Context(), o); err != nil {
 		t.Fatal(err)
+	}
+	if !resumed {
+		t.Error("nobody was told that a plan was killed")
 	}
 	if got := value[string](t, d.conn, "SELECT string_agg(state, ',' ORDER BY id) FROM pgtender.applied_plan"); got != "abandoned,done" {
 		t.Errorf("plans: %s", got)

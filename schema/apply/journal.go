@@ -33,11 +33,15 @@ func (r *runner) begin(ctx context.Context) error {
 		sqls[i] = s.SQL
 	}
 	err := pgx.BeginFunc(ctx, r.conn, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, `UPDATE pgtender.applied_plan SET state = 'abandoned', finished_at = clock_timestamp(),
-			error = 'it was killed; a later plan went on from what it had done' WHERE state = 'running'`); err != nil {
+		killed, err := tx.Exec(ctx, `UPDATE pgtender.applied_plan SET state = 'abandoned', finished_at = clock_timestamp(),
+			error = 'it was killed; a later plan went on from what it had done' WHERE state = 'running'`)
+		if err != nil {
 			return err
 		}
-		err := tx.QueryRow(ctx, `INSERT INTO pgtender.applied_plan (hash, from_fingerprint, to_fingerprint, statements, allowed_hazards, instance)
+		if killed.RowsAffected() > 0 {
+			r.Progress(Event{Kind: Resumed, Message: "the last plan was killed half-way; this one goes on from what it had done"})
+		}
+		err = tx.QueryRow(ctx, `INSERT INTO pgtender.applied_plan (hash, from_fingerprint, to_fingerprint, statements, allowed_hazards, instance)
 			VALUES ($1, $2, $3, $4, $5, $6) RETURNING id`,
 			r.plan.Hash(), r.plan.From, r.plan.To, len(sqls), allowed, r.Instance).Scan(&r.id)
 		if err != nil {
