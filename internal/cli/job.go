@@ -163,13 +163,13 @@ func (a *app) runOnce(ctx context.Context, w *workshop, once jobs.Once) error {
 
 func taskName(t jobs.Task) string { return strings.TrimSpace(t.Job + " " + t.Target) }
 
-// told is the error of a run with the task's name before it, unless it says that itself.
+// told is the error of a run with the task's name before it, unless it begins with that itself.
 func told(r jobs.Report) string {
-	name, text := taskName(r.Task)+": ", r.Err.Error()
-	if strings.HasPrefix(text, name) {
+	text := r.Err.Error()
+	if strings.HasPrefix(text, r.Task.Job+" ") {
 		return text
 	}
-	return name + text
+	return taskName(r.Task) + ": " + text
 }
 
 // rehearse lets jobs say what keeps them from working at all, before anything is made in a database that pgtender has never worked

@@ -45,7 +45,7 @@ func checkPartition(s *catalog.Snapshot, p config.Partition, wrong *problems) {
 	title := fmt.Sprintf("partition %q: ", p.Table.Name)
 	table, ok := s.Lookup(catalog.TableKey(p.Table.Schema, p.Table.Name))
 	if !ok {
-		wrong.add(p.Pos, "%sno source declares a table %s%s", title, p.Table, leftAlone(s, p.Table))
+		wrong.add(p.Pos, "%s%s", title, noTable(s, p.Table))
 		return
 	}
 	key := table.Fact(catalog.FactPartitionKey)
@@ -71,7 +71,7 @@ func checkRowArchive(s *catalog.Snapshot, a config.Archive, wrong *problems) {
 	table, ok := s.Lookup(catalog.TableKey(a.Table.Schema, a.Table.Name))
 	switch {
 	case !ok:
-		wrong.add(a.Pos, "%sno source declares a table %s%s", title, a.Table, leftAlone(s, a.Table))
+		wrong.add(a.Pos, "%s%s", title, noTable(s, a.Table))
 		return
 	case table.Fact(catalog.FactPartitionKey) != "":
 		wrong.add(a.Pos, "%stable %s is partitioned: put an archive block into its partition block", title, a.Table)
@@ -126,6 +126,16 @@ func RangeColumn(key string) (string, bool) {
 	}
 	name, _, _ := strings.Cut(inner, " ") // an operator class or collation may follow
 	return name, true
+}
+
+// noTable says why there is no table of that name.
+func noTable(s *catalog.Snapshot, t config.Table) string {
+	for _, kind := range []catalog.Kind{catalog.View, catalog.MatView, catalog.Sequence} {
+		if _, ok := s.Lookup(catalog.Key{Kind: kind, Schema: t.Schema, Name: t.Name}); ok {
+			return fmt.Sprintf("%s is a %s, not a table", t, kind)
+		}
+	}
+	return fmt.Sprintf("no source declares a table %s%s", t, leftAlone(s, t))
 }
 
 func leftAlone(s *catalog.Snapshot, t config.Table) string {
