@@ -6,7 +6,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/pgtender/pgtender/internal/config"
 	"github.com/pgtender/pgtender/internal/parts"
 	"github.com/pgtender/pgtender/internal/pg"
 )
@@ -137,5 +136,3 @@ func model(set *parts.Set, w parts.Range) uint32 {
 	}
 	return oid
 }
-
-func (n node) table() config.Table { return config.Table{Schema: n.Schema, Name: n.Name} }
