@@ -185,6 +185,7 @@ func (b *builder) alterIdentity(k catalog.Key, live, want *catalog.Object) {
 		added := b.add(alters, k, Statement{SQL: column + "ADD GENERATED " + strings.ToUpper(is) + " AS IDENTITY" + identityOptions(want), Reason: reason, Lock: lock})
 		added.claims = true
 		b.needNotNull(k, added)
+		b.lateNeeds = append(b.lateNeeds, lateNeed{added, k}) // the type comes first
 		sequence := orDefault(want.Fact(catalog.FactSequenceName), pg.Ident(k.Schema)+"."+pg.Ident(catalog.DefaultName(k.Table, k.Name, "seq")))
 		b.carryPosition(k, k, sequence, want.Fact(catalog.FactSequence), added).claims = true
 		b.cover(k, catalog.FactIdentity, catalog.FactSequence, catalog.FactSequenceName)

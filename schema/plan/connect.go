@@ -8,7 +8,11 @@ import (
 
 // connect gives every step what it must follow, from the objects' dependencies on both sides.
 func (b *builder) connect() {
-	for k, a := range b.at {
+	for _, k := range b.keys() {
+		a := b.at[k]
+		if a == nil {
+			continue
+		}
 		b.connectMaking(k, a)
 		b.connectRemaking(k, a)
 		for _, s := range a.alter {
@@ -59,7 +63,7 @@ func (b *builder) connectMaking(k catalog.Key, a *actions) {
 			if s.frees {
 				continue
 			}
-			if n == k.Owner() || b.isOwner(n, k) || s.Object != k && n.Owner() == k.Owner() {
+			if n == k.Owner() || b.isOwner(n, k) {
 				s.needs(other.make...) // not its comments and options
 				continue
 			}
@@ -67,7 +71,11 @@ func (b *builder) connectMaking(k catalog.Key, a *actions) {
 				continue // its default waits
 			}
 			s.needs(other.make...)
-			s.needs(waited(other.alter)...)
+			for _, o := range waited(other.alter) {
+				if s.Object == k || !o.follows(s, map[*step]bool{}) { // a statement that makes a column and its constraint
+					s.needs(o)
+				}
+			}
 		}
 	}
 }

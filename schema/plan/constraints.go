@@ -303,6 +303,7 @@ func (b *builder) addKey(k catalog.Key, want *catalog.Object, fresh bool) {
 		}
 		added := b.add(makes, k, s)
 		b.afterNotNulls(k, want, added)
+		b.afterOldKey(k, added, nil)
 		if b.fates[k] == recreate {
 			tie(append([]*step{added}, b.actions(k).gone...)...)
 		}
@@ -323,12 +324,30 @@ func (b *builder) addKey(k catalog.Key, want *catalog.Object, fresh bool) {
 		taken.needs(built)
 		tie(built, taken)
 	}
+	b.afterOldKey(k, taken, built)
 	b.online[k] = true
 	for _, gone := range b.actions(k).gone {
 		taken.needs(gone)
 		tie(taken, gone)
 		if built != nil {
 			gone.needs(built)
+		}
+	}
+}
+
+// afterOldKey puts a primary key behind the dropping of the one that the table has under another name, which waits for the
+// new one's index where that is built beforehand.
+func (b *builder) afterOldKey(k catalog.Key, added, built *step) {
+	if b.wantObject(k).Fact(catalog.FactConstraintType) != "p" {
+		return
+	}
+	for _, old := range b.liveBy.of(k.Owner(), catalog.Constraint) {
+		if old.Fact(catalog.FactConstraintType) != "p" || old.Key == k || !b.goes(old.Key) {
+			continue
+		}
+		b.afterGone = append(b.afterGone, lateNeed{added, old.Key})
+		if _, vanishes := b.vanishes[old.Key]; built != nil && !vanishes {
+			b.lateBefore = append(b.lateBefore, lateNeed{built, old.Key})
 		}
 	}
 }

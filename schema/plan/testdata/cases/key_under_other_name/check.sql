@@ -1,0 +1,1 @@
+SELECT nextval('public.u_id_seq') = 8
