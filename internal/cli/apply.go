@@ -74,7 +74,7 @@ func (a *app) apply(ctx context.Context, opt applyOptions) error {
 		return nil
 	}
 	if needed, statements := p.NotAllowed(allowed); len(needed) > 0 {
-		return &apply.HazardError{Needed: needed, Statements: statements}
+		return &apply.HazardError{Needed: needed, Statements: statements, Allowed: allowed}
 	}
 	if opt.dryRun {
 		fmt.Fprintln(a.stdout, "\nDry run: nothing was changed.")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -21,6 +22,10 @@ import (
 func TestMain(m *testing.M) {
 	if devpg.GuardMain() {
 		return
+	}
+	// Most of the time the tests wait for other processes.
+	if err := flag.Set("test.parallel", "8"); err != nil {
+		panic(err)
 	}
 	testscript.Main(withServer{m}, map[string]func(){"pgtender": func() { os.Exit(cli.Process()) }})
 }

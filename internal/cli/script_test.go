@@ -7,26 +7,32 @@ import (
 	"fmt"
 	"maps"
 	"net/url"
+	"os"
 	"os/exec"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/pgtender/pgtender/internal/pg"
 	"github.com/pgtender/pgtender/internal/pgtest"
 )
 
 // The scripts run the program in a folder of their own, without any environment but what they set. Besides testscript's
 // commands they have
 //
-//	database VAR [registry|FILE]  a database: empty, or as `apply` leaves it; VAR is its connection string
-//	role VAR URL [SQL …]          a role that may log in to it, after the statements, in which {role} is its name
+//	database VAR [registry|FILE]  a database: empty, or as `apply` leaves it; VAR is its connection string, VAR_SHOWN that as it is
+//	                              shown, VAR_NAME its name
+//	role VAR URL [SQL …]          a role that may log in to it, VAR_NAME, after the statements, in which {role} is its name, quoted
+//	as VAR URL ROLE               the same database as that role
 //	sql URL SQL …                 statements, as superuser
+//	sqlfile URL FILE              the same from a file
 //	query URL SQL                 prints the rows
 //	exits N COMMAND …             runs it and checks the exit code
 //	refuses [-few] PATTERN FLAG … runs every command, or a few, with the flags: each must fail, with PATTERN on stderr, nothing on
@@ -37,18 +43,19 @@ import (
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	testscript.Run(t, testscript.Params{
-		Dir: "testdata/script", RequireExplicitExec: true, RequireUniqueNames: true,
+		Dir: "testdata/script", RequireExplicitExec: true, RequireUniqueNames: true, UpdateScripts: os.Getenv("UPDATE_SCRIPTS") != "",
 		Setup: func(env *testscript.Env) error {
 			env.Values["t"] = env.T().(testing.TB)
 			env.Values["pictures"] = map[string][]string{}
 			env.Setenv("REPO", repository(t))
+			env.Setenv("NEXT_MONTH", time.Now().UTC().AddDate(0, 0, 1-time.Now().UTC().Day()).AddDate(0, 1, 0).Format("2006_01"))
 			here := pgtest.Database(env.T().(testing.TB))
 			env.Setenv("NOBODY", pgtest.As(t, here, "nobody", ""))
 			env.Setenv("NOWHERE", withDatabase(t, here, "nowhere"))
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"database": databaseCommand, "role": roleCommand, "sql": sqlCommand, "query": queryCommand, "exits": exitsCommand, "refuses": refusesCommand,
+			"database": databaseCommand, "role": roleCommand, "as": asCommand, "sql": sqlCommand, "sqlfile": sqlfileCommand, "query": queryCommand, "exits": exitsCommand, "refuses": refusesCommand,
 			"remember": rememberCommand, "unchanged": unchangedCommand, "keys": keysCommand, "seventeen": seventeenCommand,
 		},
 	})
@@ -64,25 +71,40 @@ func testOf(ts *testscript.TestScript) testing.TB { return ts.Value("t").(testin
 
 func databaseCommand(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, neg, len(args) == 1 || len(args) == 2, "database VAR [registry|FILE]")
-	t := testOf(ts)
+	t, url := testOf(ts), ""
 	switch {
 	case len(args) == 1:
-		ts.Setenv(args[0], pgtest.Database(t))
+		url = pgtest.Database(t)
 	case args[1] == "registry":
-		ts.Setenv(args[0], pgtest.DatabaseFrom(t, registry(t)))
+		url = pgtest.DatabaseFrom(t, registry(t))
 	default:
-		ts.Setenv(args[0], pgtest.DatabaseFrom(t, applied(t, ts.MkAbs(args[1]))))
+		url = pgtest.DatabaseFrom(t, applied(t, ts.MkAbs(args[1])))
 	}
+	ts.Setenv(args[0], url)
+	ts.Setenv(args[0]+"_SHOWN", pg.Redact(url))
+	ts.Setenv(args[0]+"_NAME", strings.TrimPrefix(mustParse(t, url).Path, "/"))
 }
 
 func roleCommand(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, neg, len(args) >= 2, "role VAR URL [SQL …]")
-	ts.Setenv(args[0], pgtest.Role(testOf(ts), args[1], args[2:]...))
+	url := pgtest.Role(testOf(ts), args[1], args[2:]...)
+	ts.Setenv(args[0], url)
+	ts.Setenv(args[0]+"_NAME", mustParse(testOf(ts), url).User.Username())
 }
 
 func sqlCommand(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, neg, len(args) >= 2, "sql URL SQL …")
 	pgtest.Exec(testOf(ts), args[0], args[1:]...)
+}
+
+func asCommand(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, neg, len(args) == 3, "as VAR URL ROLE")
+	ts.Setenv(args[0], pgtest.As(testOf(ts), args[1], args[2], ""))
+}
+
+func sqlfileCommand(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, neg, len(args) == 2, "sqlfile URL FILE")
+	pgtest.Exec(testOf(ts), args[0], ts.ReadFile(args[1]))
 }
 
 func queryCommand(ts *testscript.TestScript, neg bool, args []string) {
@@ -194,12 +216,18 @@ func seventeenCommand(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv(args[0], seventeen(testOf(ts), args[1]))
 }
 
-func withDatabase(t testing.TB, target, name string) string {
+func mustParse(t testing.TB, address string) *url.URL {
 	t.Helper()
-	u, err := url.Parse(target)
+	u, err := url.Parse(address)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return u
+}
+
+func withDatabase(t testing.TB, target, name string) string {
+	t.Helper()
+	u := mustParse(t, target)
 	u.Path = "/" + name
 	return u.String()
 }

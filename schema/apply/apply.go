@@ -74,7 +74,7 @@ func Run(ctx context.Context, o Options) (Report, error) {
 	start := time.Now()
 	if !o.SafeOnly {
 		if needed, statements := o.Plan.NotAllowed(o.AllowHazards); len(needed) > 0 {
-			return Report{}, &HazardError{needed, statements}
+			return Report{}, &HazardError{needed, statements, o.AllowHazards}
 		}
 	}
 	r := &runner{Options: o}
@@ -195,7 +195,7 @@ func (r *runner) check(live *catalog.Snapshot) error {
 		return err
 	}
 	if needed, statements := remade.NotAllowed(r.AllowHazards); len(needed) > 0 && !r.SafeOnly {
-		return &HazardError{needed, statements}
+		return &HazardError{needed, statements, r.AllowHazards}
 	}
 	r.plan = remade
 	r.Progress(Event{Kind: Remade, Message: "partitions came or went since the plan was made; it takes them in"})

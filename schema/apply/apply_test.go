@@ -63,7 +63,7 @@ func TestHazardRefusalChangesNothing(t *testing.T) {
 	if !errors.As(err, &hazard) {
 		t.Fatalf("no HazardError but %v", err)
 	}
-	for _, want := range []string{"--allow-hazards data_loss,rewrite", "column public.t.b", "table public.gone", "Nothing was changed"} {
+	for _, want := range []string{"--allow-hazards data_loss,rewrite,breaks_code", "column public.t.b", "table public.gone", "Nothing was changed"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%q is not in the message:\n%v", want, err)
 		}

@@ -2,6 +2,7 @@ package apply
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 type HazardError struct {
 	Needed     []plan.HazardName
 	Statements []plan.Statement // those with a hazard that is not allowed
+	Allowed    []plan.HazardName
 }
 
 func (e *HazardError) Error() string {
@@ -20,10 +22,18 @@ func (e *HazardError) Error() string {
 	fmt.Fprintf(&out, "the plan has hazards that were not allowed. Nothing was changed.")
 	for _, s := range e.Statements {
 		for _, h := range s.Hazards {
-			fmt.Fprintf(&out, "\n  %s: %s: %s", h.Name, s.Object, h.Message)
+			if !slices.Contains(e.Allowed, h.Name) {
+				fmt.Fprintf(&out, "\n  %s: %s: %s", h.Name, s.Object, h.Message)
+			}
 		}
 	}
-	fmt.Fprintf(&out, "\nTo run it all the same: --allow-hazards %s", plan.JoinHazards(e.Needed))
+	var flag []plan.HazardName // with those that were allowed, so that it can be typed as it is
+	for _, h := range plan.HazardNames() {
+		if slices.Contains(e.Needed, h) || slices.Contains(e.Allowed, h) {
+			flag = append(flag, h)
+		}
+	}
+	fmt.Fprintf(&out, "\nTo run it all the same: --allow-hazards %s", plan.JoinHazards(flag))
 	return out.String()
 }
 

@@ -186,6 +186,7 @@ func (r *run) load(ctx context.Context, stmts []*statement) (*catalog.Snapshot, 
 	if err != nil {
 		return nil, err
 	}
+	snap.Unmanaged = slices.DeleteFunc(snap.Unmanaged, func(u catalog.Unmanaged) bool { return slices.Contains(r.before, u) })
 	offences, err := r.offences(ctx, snap)
 	if err != nil {
 		return nil, err
@@ -256,9 +257,6 @@ func (r *run) offences(ctx context.Context, snap *catalog.Snapshot) (map[string]
 	out := map[string]string{}
 	for _, u := range snap.Unmanaged {
 		what := u.Kind + " " + u.Name
-		if slices.Contains(r.before, u) {
-			continue
-		}
 		if u.Kind == "partition" {
 			out[what] = what + ": partitions are made by policies: remove it, and name its table in a partition block of atlas.hcl"
 			continue

@@ -203,6 +203,12 @@ func TestFewRights(t *testing.T) {
 			t.Errorf("left %v", got)
 		}
 	})
+	t.Run("what it has itself is not declared", func(t *testing.T) {
+		result, err := desired.Load(t.Context(), desired.Options{TargetURL: poor, DevURL: borrowed, Sources: sources(map[string]string{"a.sql": "CREATE TABLE t (a integer);"})})
+		if err != nil || len(result.Snapshot.Unmanaged) > 0 {
+			t.Errorf("got %v, %v", result.Snapshot.Unmanaged, err)
+		}
+	})
 	t.Run("refusals are found there too", func(t *testing.T) {
 		_, err := desired.Load(t.Context(), desired.Options{TargetURL: poor, DevURL: borrowed, Sources: sources(map[string]string{"a.sql": "CREATE TABLE t (a integer);\nCREATE TYPE c AS (a integer);"})})
 		if err == nil || !strings.HasPrefix(err.Error(), "a.sql:2:1: composite type public.c") {
