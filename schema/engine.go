@@ -136,6 +136,14 @@ func (e *Engine) apply(ctx context.Context, p *plan.Plan, o ApplyOptions, safeOn
 	})
 }
 
+// Declared is what the last loading found declared; nil before the first.
+func (e *Engine) Declared() *catalog.Snapshot {
+	if e.declared == nil {
+		return nil
+	}
+	return e.declared.Snapshot
+}
+
 // Ignored are the files and folders beside the sources that the last loading did not read.
 func (e *Engine) Ignored() []string {
 	if e.declared == nil {

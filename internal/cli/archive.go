@@ -39,7 +39,7 @@ func (a *app) archiveListCommand() *cobra.Command {
 			defer pool.Close()
 			moves, err := archivedMoves(cmd.Context(), pool, tableName)
 			if err != nil {
-				return err
+				return explainRights(cmd.Context(), pool, err)
 			}
 			if format == "json" {
 				return printJSON(a.stdout, moves)

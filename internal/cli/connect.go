@@ -2,11 +2,13 @@ package cli
 
 import (
 	"context"
+	"errors"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/pgtender/pgtender/internal/config"
 	"github.com/pgtender/pgtender/internal/pg"
+	"github.com/pgtender/pgtender/internal/state"
 )
 
 // maxConns bounds what one pgtender takes of the server's connections: parallel runs, the collector, and one to spare.
@@ -41,4 +43,13 @@ func (a *app) openPrimary(ctx context.Context, env *config.Env) (*pgxpool.Pool, 
 		return nil, err
 	}
 	return pool, nil
+}
+
+// explainRights says what to grant when the schema pgtender may not be read; other errors pass unchanged.
+func explainRights(ctx context.Context, pool *pgxpool.Pool, err error) error {
+	var lacking *state.PrivilegeError
+	if pg.Is(err, pg.InsufficientPrivilege) && errors.As(state.Ensure(ctx, pool), &lacking) {
+		return lacking
+	}
+	return err
 }

@@ -127,6 +127,9 @@ func (a *app) tasks(ctx context.Context, env *config.Env, pool *pgxpool.Pool, en
 
 // run serves at once, waits for the server, and then works until ctx ends.
 func (d *daemon) run(ctx context.Context, ready func(context.Context, *daemon)) error {
+	for _, text := range unsupported(d.env) {
+		d.log.Warn("not supported yet, so not done", zap.String("policy", text))
+	}
 	d.log.Info("listening", zap.String("address", d.server.Addr()))
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return d.server.Run(ctx) })

@@ -18,6 +18,7 @@ import (
 	"github.com/pgtender/pgtender/internal/devpg"
 	"github.com/pgtender/pgtender/internal/pg"
 	"github.com/pgtender/pgtender/schema"
+	"github.com/pgtender/pgtender/schema/catalog"
 	"github.com/pgtender/pgtender/schema/registry"
 	"github.com/pgtender/pgtender/schema/registry/sample"
 )
@@ -75,12 +76,56 @@ func (a *app) dev(cmd *cobra.Command, opt devOptions) error {
 	if err != nil {
 		return err
 	}
+	if !own {
+		if err := a.refuseForeign(ctx, env); err != nil {
+			return err
+		}
+	}
 	if !opt.noSample {
 		if err := a.fill(ctx, env, own); err != nil {
 			return err
 		}
 	}
 	return a.serve(ctx, env, serveOptions{listen: opt.listen, ready: a.tour})
+}
+
+// refuseForeign refuses somebody's database that is in use for something else: DATABASE_URL may be set for another purpose.
+func (a *app) refuseForeign(ctx context.Context, env *config.Env) error {
+	pool, err := a.openPrimary(ctx, env)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	if empty, err := isEmpty(ctx, pool); err != nil || empty {
+		return err
+	}
+	log, err := a.logger()
+	if err != nil {
+		return err
+	}
+	engine := a.engine(env, log)
+	drift, err := engine.Drift(ctx)
+	if err != nil {
+		return err
+	}
+	isTable := func(k catalog.Key) bool { return k.Kind == catalog.Table }
+	declared, missing := 0, 0
+	for _, o := range engine.Declared().Objects {
+		if isTable(o.Key) {
+			declared++
+		}
+	}
+	for _, d := range drift.Differences {
+		if isTable(d.Key) && d.Change == catalog.Missing {
+			missing++
+		}
+	}
+	if missing < declared || declared == 0 {
+		return nil
+	}
+	return fmt.Errorf("%s is in use, and holds no table of the schema that %s declares. Nothing was changed. "+
+		"To try pgtender, name an empty database, or none (unset DATABASE_URL); to put that schema into this one: pgtender apply, then pgtender run",
+		pg.Redact(env.URL), orDefaultFile(env.File))
 }
 
 // fill applies the schema and loads the sample data: into our own server's database when it has none yet, into somebody

@@ -41,7 +41,7 @@ func (a *app) jobListCommand() *cobra.Command {
 			defer w.close()
 			status, err := w.runner.History(cmd.Context())
 			if err != nil {
-				return err
+				return explainRights(cmd.Context(), w.pool, err)
 			}
 			if format == "json" {
 				return printJSON(a.stdout, status)

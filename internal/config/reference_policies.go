@@ -37,7 +37,7 @@ func partitionBlock() block {
 				{name: "after", kind: intervalKind, required: true, doc: "How old a row must be."},
 				{name: "into", kind: "string", required: true, doc: "The archive table, `name` or `schema.name`; without a schema, in the table's own. It is not declared: its definition follows from the table's.", refuses: "the table itself, a table with a policy, an excluded one, and one archive table for two tables"},
 				{name: "schedule", kind: scheduleKind, def: defaultArchiveSchedule, doc: "When to move.", refuses: scheduleOff},
-				{name: "granularity", kind: "string", def: string(defaultGranularity), doc: "`partition` moves whole partitions only; `row` also the old rows of the one that straddles the cut."},
+				{name: "granularity", kind: "string", def: string(defaultGranularity), doc: "`partition` moves whole partitions only; `row` also the old rows of the one that straddles the cut (not carried out yet: `plan` says so, and the job refuses)."},
 				dropAfter(), allowDataLoss(),
 			},
 		}},
@@ -55,7 +55,7 @@ func allowDataLoss() attribute {
 func archiveBlock() block {
 	return block{
 		name: "archive", label: "the table's name", many: true,
-		doc: "Moves the old rows of a table that is not partitioned into another table, in batches. For a partitioned table the block stands inside `partition`.",
+		doc: "Moves the old rows of a table that is not partitioned into another table, in batches (not carried out yet: `plan` says so, and the job refuses). For a partitioned table the block stands inside `partition`.",
 		attrs: []attribute{
 			{name: "schema", kind: "string", def: defaultSchema, doc: schemaDoc},
 			{name: "column", kind: "string", required: true, doc: "The column that says how old a row is."},
@@ -86,7 +86,7 @@ func ioBlock() block {
 	return block{
 		name: "io", doc: "Looks after the server's asynchronous I/O settings. Left out: nothing does.",
 		attrs: []attribute{
-			{name: "mode", kind: "string", def: string(defaultIOMode), doc: "`observe` measures, `recommend` also gives advice, `apply` also makes the changes that a reload can undo."},
+			{name: "mode", kind: "string", def: string(defaultIOMode), doc: "`observe` measures, `recommend` also gives advice, `apply` also makes the changes that a reload can undo (not carried out yet: `plan` says so, and the daemon refuses to start)."},
 			{name: "schedule", kind: scheduleKind, def: defaultSchedule, doc: "When to look.", refuses: scheduleOff},
 		},
 	}
