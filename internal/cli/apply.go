@@ -91,7 +91,7 @@ func (a *app) apply(ctx context.Context, opt applyOptions) error {
 		fmt.Fprintln(a.stdout, "\nThe database is already as declared.")
 		return nil
 	}
-	fmt.Fprintf(a.stdout, "\nApplied %d statements in %s; the live schema equals the declared one.\n", report.Ran, report.Elapsed.Round(time.Millisecond))
+	fmt.Fprintf(a.stdout, "\nApplied %s in %s; the live schema equals the declared one.\n", counted(report.Ran, "statement"), report.Elapsed.Round(time.Millisecond))
 	return nil
 }
 

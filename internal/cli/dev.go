@@ -164,7 +164,7 @@ func (a *app) fill(ctx context.Context, env *config.Env, own bool) error {
 		return nil
 	}
 	if report.Ran > 0 {
-		fmt.Fprintf(a.stdout, "Applied the schema: %d statements in %s, verified.\n", report.Ran, report.Elapsed.Round(10*time.Millisecond))
+		fmt.Fprintf(a.stdout, "Applied the schema: %s in %s, verified.\n", counted(report.Ran, "statement"), report.Elapsed.Round(10*time.Millisecond))
 	}
 	return a.loadSample(ctx, pool)
 }

@@ -65,3 +65,11 @@ func formatFlag(got string, known ...string) error {
 	}
 	return fmt.Errorf("--format %q is not known: use %s", got, strings.Join(known, " or "))
 }
+
+// counted prints a number with its noun.
+func counted(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}

@@ -90,7 +90,7 @@ func tell(run *jobs.Run, ev apply.Event) {
 	switch ev.Kind {
 	case apply.Ended:
 		run.Say("%d/%d %s: %s", ev.Index+1, ev.Of, ev.Statement.Object, ev.Statement.Reason)
-	case apply.Waiting, apply.Remade:
+	case apply.Waiting, apply.Remade, apply.Resumed:
 		run.Say("%s: %s", ev.Kind, ev.Message)
 	}
 }
