@@ -196,6 +196,7 @@ func (r *run) load(ctx context.Context, stmts []*statement) (*catalog.Snapshot, 
 			return nil, err
 		}
 	}
+	r.noteArchives(snap)
 	wrong = append(wrong, policyProblems(snap, r.o.Partitions, r.o.Archives, r.o.Refreshes)...)
 	return snap, wrong.err()
 }

@@ -158,6 +158,11 @@ func (b *builder) addColumn(k catalog.Key, want *catalog.Object) {
 			b.change(&columnChange{key: k, draft: b.draft(), role: drops, reason: c.reason, hazards: c.hazards, changes: c.changes})
 			c.changes, c.hazards = nil, nil
 		}
+	} else if like := b.filledLike(want); like != nil {
+		filled := *want
+		filled.Facts = append(slices.Clone(want.Facts), catalog.Fact{Name: catalog.FactDefault, Value: like.Fact(catalog.FactDefault)})
+		target = &filled
+		c.reason += "; archived rows get the default of " + like.Key.String()
 	} else if notNull != "" && !b.fills(want) {
 		c.hazards = append(c.hazards, Hazard{BreaksCode, "fails if " + tableWords(k) + " has rows, since they would have no value (" +
 			size(b.liveObject(k.Owner())) + "); inserts that do not name the column fail afterwards"})
@@ -168,7 +173,10 @@ func (b *builder) addColumn(k catalog.Key, want *catalog.Object) {
 		if con != nil && notNull != "" {
 			b.actions(con.Key).make = append(b.actions(con.Key).make, s)
 		}
-		if target != want {
+		switch {
+		case target != want && target.Fact(catalog.FactGenerated) == "":
+			b.endFill(want, s)
+		case target != want:
 			drop := b.dropExpression(k, "the values stay as plain ones")
 			drop.needs(s)
 			tie(s, drop)
@@ -184,6 +192,27 @@ func (b *builder) addColumn(k catalog.Key, want *catalog.Object) {
 		b.comment(k)
 	}
 	b.change(c)
+}
+
+// filledLike is the live table's column whose default the rows of an archive get in a column that is added to it, or nil.
+func (b *builder) filledLike(want *catalog.Object) *catalog.Object {
+	if like := b.wantObject(want.Notes.Like); like != nil && !b.fills(want) && like.Fact(catalog.FactDefault) != "" {
+		return like
+	}
+	return nil
+}
+
+// endFill takes the default away that filled a new column of an archive, which has none.
+func (b *builder) endFill(want *catalog.Object, added *step) {
+	like := b.filledLike(want)
+	for _, n := range like.Needs {
+		if n != like.Key.Owner() {
+			b.lateNeeds = append(b.lateNeeds, lateNeed{added, n})
+		}
+	}
+	drop := b.setDefault(want.Key, nil, want, "an archive has no defaults: this one has filled the rows that are there")
+	drop.needs(added)
+	tie(added, drop)
 }
 
 // remake turns the addition of a column into its exchange, and returns the column to add.

@@ -121,6 +121,7 @@ type builder struct {
 	lateNeeds  []lateNeed            // the step runs behind what makes the object
 	lateBefore []lateNeed            // the step runs before what drops the object
 	afterGone  []lateNeed            // the step runs behind what drops the object
+	shared     map[[2]string]bool    // schema and name of constraints that several tables have
 	unset      map[catalog.Key]*step // takes the default of a column away before its table goes
 	refused    []Refusal
 	drafts     int
@@ -146,6 +147,7 @@ func newBuilder(live, want *catalog.Snapshot) *builder {
 			b.dependents[n] = append(b.dependents[n], o.Key)
 		}
 	}
+	b.shared = sharedNames(live, want)
 	for _, c := range live.Children {
 		b.children[c.Parent] = append(b.children[c.Parent], c)
 	}
@@ -154,6 +156,25 @@ func newBuilder(live, want *catalog.Snapshot) *builder {
 			Advice: "take it out of the sources and keep it by hand"})
 	}
 	return b
+}
+
+// sharedNames are the names of constraints that more than one table of a schema has, on either side.
+func sharedNames(sides ...*catalog.Snapshot) map[[2]string]bool {
+	first, out := map[[2]string]string{}, map[[2]string]bool{}
+	for _, s := range sides {
+		for i := range s.Objects {
+			k := s.Objects[i].Key
+			if k.Kind != catalog.Constraint {
+				continue
+			}
+			n := [2]string{k.Schema, k.Name}
+			if table, ok := first[n]; ok && table != k.Table {
+				out[n] = true
+			}
+			first[n] = k.Table
+		}
+	}
+	return out
 }
 
 // keys are all objects of both sides, sorted.

@@ -132,7 +132,9 @@ func (b *builder) inlineNotNull(c, con *catalog.Object) string {
 	}
 	b.cover(con.Key)
 	_, suffix, _ := notNullColumn(con.Fact(catalog.FactDefinition))
-	if suffix == "" && con.Key.Name == catalog.DefaultName(c.Key.Table, c.Key.Name, "not_null") {
+	chosen := suffix == "" && con.Key.Name == catalog.DefaultName(c.Key.Table, c.Key.Name, "not_null")
+	// The server chooses another name where any table of the schema has a constraint of this one: an archive's partitions do.
+	if chosen && b.fates[c.Key.Owner()] == create && !b.shared[[2]string{con.Key.Schema, con.Key.Name}] {
 		return "NOT NULL"
 	}
 	return strings.TrimSpace("CONSTRAINT " + pg.Ident(con.Key.Name) + " NOT NULL " + suffix)
