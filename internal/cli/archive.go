@@ -10,6 +10,7 @@ import (
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/spf13/cobra"
 
+	"github.com/pgtender/pgtender/internal/parts"
 	"github.com/pgtender/pgtender/internal/pg"
 )
 
@@ -23,7 +24,7 @@ func (a *app) archiveCommand() *cobra.Command {
 func (a *app) archiveListCommand() *cobra.Command {
 	var tableName, format string
 	cmd := &cobra.Command{
-		Use: "list", Short: "List archived partitions: bounds, rows, bytes, when, by which run", Args: noArgs,
+		Use: "list", Short: "List archived partitions: bounds, rows, bytes, when, by which run, and which are missing", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := formatFlag(format, "text", "json"); err != nil {
 				return err
@@ -48,9 +49,9 @@ func (a *app) archiveListCommand() *cobra.Command {
 				_, err := fmt.Fprintln(a.stdout, "Nothing has been archived yet.")
 				return err
 			}
-			t := newTable(a.stdout, "table", "partition", "from", "to", "rows", "size", "archived", "run")
+			t := newTable(a.stdout, "table", "partition", "from", "to", "rows", "size", "archived", "run", "state")
 			for _, m := range moves {
-				t.AppendRow(table.Row{m.Table, m.Partition, m.From, m.To, m.rowsText(), size(m.Bytes), moment(m.MovedAt, env.Daemon.Location), m.RunID})
+				t.AppendRow(table.Row{m.Table, m.Partition, m.From, m.To, m.rowsText(), size(m.Bytes), moment(m.MovedAt, env.Daemon.Location), m.RunID, m.stateText()})
 			}
 			t.Render()
 			return nil
@@ -61,7 +62,7 @@ func (a *app) archiveListCommand() *cobra.Command {
 	return cmd
 }
 
-// archivedMove is one row of the manifest that is still in the archive.
+// archivedMove is one row of the manifest that is still in the archive, or should be.
 type archivedMove struct {
 	Table     string    `json:"table"`
 	Archive   string    `json:"archive"`
@@ -73,6 +74,15 @@ type archivedMove struct {
 	Bytes     int64     `json:"bytes"`
 	MovedAt   time.Time `json:"moved_at"`
 	RunID     int64     `json:"run"`
+	Missing   bool      `json:"missing"` // it is not in the archive any more
+	Where     string    `json:"where"`   // of a missing one: what became of it
+}
+
+func (m archivedMove) stateText() string {
+	if m.Missing {
+		return "MISSING: " + m.Where
+	}
+	return "archived"
 }
 
 func (m archivedMove) rowsText() string {
@@ -91,8 +101,8 @@ func archivedMoves(ctx context.Context, q pg.Querier, table string) ([]archivedM
 	rows, err := q.Query(ctx, `
 		SELECT live_schema || '.' || live_table, archive_schema || '.' || archive_table, partition_schema || '.' || partition_name,
 		       coalesce(lower_bound, 'MINVALUE'), coalesce(upper_bound, 'MAXVALUE'),
-		       coalesce(rows, 0), rows_exact, coalesce(bytes, 0), moved_at, coalesce(run_id, 0)
-		FROM pgtender.archived_partition
+		       coalesce(rows, 0), rows_exact, coalesce(bytes, 0), moved_at, coalesce(run_id, 0), astray.how IS NOT NULL, coalesce(astray.how, '')
+		FROM pgtender.archived_partition m`+parts.Astray+`
 		WHERE gone_at IS NULL AND ($2 = '' OR live_table = $2) AND ($1 = '' OR live_schema = $1)
 		ORDER BY live_schema, live_table, upper_at, id`, schema, name)
 	if err == nil {

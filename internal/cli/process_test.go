@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"syscall"
@@ -126,6 +127,27 @@ func has(entry map[string]any, fields []string) bool {
 	return true
 }
 
+// prints waits until the text is on stderr.
+func (p *process) prints(text string) {
+	p.t.Helper()
+	over := time.After(patience)
+	for {
+		now, more := p.stderr.now()
+		if strings.Contains(now, text) {
+			return
+		}
+		select {
+		case <-more:
+		case <-p.ended:
+			if latest, _ := p.stderr.now(); latest == now {
+				p.t.Fatalf("it ended with exit code %d before it printed %q", p.code, text)
+			}
+		case <-over:
+			p.t.Fatalf("it did not print %q in %s", text, patience)
+		}
+	}
+}
+
 // kill is kill -9; it returns when the process is gone.
 func (p *process) kill() {
 	p.t.Helper()
@@ -207,6 +229,8 @@ func (p *process) ready() {
 	p.t.Helper()
 	p.until("/readyz", func(status int, _ string) bool { return status == http.StatusOK })
 }
+
+func matches(pattern, text string) bool { return regexp.MustCompile(pattern).MatchString(text) }
 
 // folder is a new folder with these files (name, content, name, content …).
 func folder(t testing.TB, files ...string) string {

@@ -154,7 +154,7 @@ func explain(err error) error {
 		advice = "its timeout can be set: timeout = \"30 minutes\""
 	case server.Code == pg.LockNotAvailable:
 		advice = "others held a lock for too long; it is tried again at its next time"
-	case server.Code == pg.UndefinedTable || server.Code == pg.UndefinedFunction:
+	case (server.Code == pg.UndefinedTable || server.Code == pg.UndefinedFunction) && !strings.Contains(server.Message, "."):
 		advice = "the role's own search_path applies: write the schema before the name"
 	}
 	if server.Detail != "" {
