@@ -26,7 +26,7 @@ func All(env *config.Env, s Sources) ([]Check, error) {
 		all = append(all, partitionRunway(partitions), partitionGaps(partitions), defaultPartitionRows(partitions), detachPending(partitions))
 	}
 	if len(env.Archives) > 0 { // the lag last in its bundle: only it reads users' tables, which may be locked
-		all = append(all, archiveLag(partitions), archiveRows(env))
+		all = append(all, archiveLag(partitions), archiveMissing(env), archiveRows(env))
 	}
 	if len(env.Refreshes) > 0 {
 		all = append(all, matviewAge(env), matviewPopulated(env), matviewUniqueIndex(env), matviewPrivileges(env))

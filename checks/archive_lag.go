@@ -49,7 +49,7 @@ func partitionsLag(a config.Archive, s *parts.Set, loc *time.Location) Finding {
 	cut := a.After.Before(s.Now, loc)
 	f := lagFinding(a, s.Table, s.Lag(cut, loc), 2*length(a.Interval))
 	if due := s.Due(cut, loc); len(due) > 0 {
-		f.Message += fmt.Sprintf("; %d partitions, the oldest is %s", len(due), due[0].Table)
+		f.Message += fmt.Sprintf("; %s, the oldest is %s", many(int64(len(due)), "partition"), due[0].Table)
 	}
 	return f
 }

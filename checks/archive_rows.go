@@ -42,7 +42,7 @@ func archiveRows(env *config.Env) Check {
 				f := Finding{Object: a.Table.String(), Value: m.rows, Message: "nothing was archived yet",
 					Samples: []Sample{{"pgtender_archived_rows_total", []string{a.Table.Schema, a.Table.Name}, m.rows}}}
 				if m.moves > 0 {
-					f.Message = fmt.Sprintf("%.0f rows archived in %d moves, the last at %s", m.rows, m.moves, m.last.UTC().Format(time.RFC3339))
+					f.Message = fmt.Sprintf("%s archived in %s, the last at %s", many(int64(m.rows), "row"), many(int64(m.moves), "move"), m.last.UTC().Format(time.RFC3339))
 				}
 				out = append(out, f)
 			}

@@ -21,6 +21,14 @@ func capped(findings []Finding) []Finding {
 	return append(findings[:maxObjects:maxObjects], Finding{Object: "others", Status: worst, Value: float64(n), Message: fmt.Sprintf("and %d more", n)})
 }
 
+// many counts things in words: 1 row, 2 rows.
+func many(n int64, noun string) string {
+	if n != 1 {
+		noun += "s"
+	}
+	return fmt.Sprintf("%d %s", n, noun)
+}
+
 // above judges a value against thresholds of which a zero one does not count.
 func above(value, warning, critical float64) Status {
 	switch {
