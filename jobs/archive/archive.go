@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -73,6 +74,7 @@ type pass struct {
 	cut    time.Time
 	edge   parts.Bound // the cut in the key's terms
 	moves  []move
+	proved []string // partitions that were given a CHECK of their bounds
 	errs   []error
 }
 
@@ -90,14 +92,12 @@ func (j *Job) Run(ctx context.Context, run *jobs.Run, policy config.Archive) (jo
 	if len(due) > 0 {
 		j.moveAll(ctx, run, p, due)
 	}
-	if !run.DryRun {
+	if !run.DryRun && ctx.Err() == nil {
 		if err := j.count(ctx, run, p); err != nil {
 			p.errs = append(p.errs, err)
 		}
 	}
-	if err := ctx.Err(); err != nil {
-		p.errs = append(p.errs, err)
-	}
+	p.errs = parts.Stop(ctx, p.errs, p.done())
 	return p.result(run.DryRun, j.Location), errors.Join(p.errs...)
 }
 
@@ -169,7 +169,7 @@ func (j *Job) moveAll(ctx context.Context, run *jobs.Run, p *pass, due []parts.C
 		}
 		moved, err := j.move(ctx, run, p, m)
 		if err != nil {
-			p.errs = append(p.errs, m.failed(parts.Busy(context.WithoutCancel(ctx), j.Pool, err, m.tables(p)...)))
+			p.errs = append(p.errs, m.failed(err))
 		} else if moved {
 			p.moves = append(p.moves, m)
 			run.Say("moved %s %s from %s into %s", m.child.Table, p.live.Key.ForValues(m.child.Range), p.live.Table, p.into.Table)
@@ -220,6 +220,20 @@ func (p *pass) result(dry bool, loc *time.Location) jobs.Result {
 	return r
 }
 
+// done says what a run that was stopped has changed; nothing: "".
+func (p *pass) done() string {
+	var done []string
+	for _, m := range p.moves {
+		done = append(done, "moved "+m.child.Table.String())
+	}
+	for _, t := range p.proved {
+		if !slices.ContainsFunc(p.moves, func(m move) bool { return m.child.Table.String() == t }) {
+			done = append(done, fmt.Sprintf("gave %s the CHECK %s, and did not move it", t, parts.BoundsCheck))
+		}
+	}
+	return strings.Join(done, ", ")
+}
+
 // report tells what was moved.
 func (p *pass) report(r *jobs.Result, dry bool) {
 	var rows, bytes int64
@@ -236,7 +250,7 @@ func (p *pass) report(r *jobs.Result, dry bool) {
 		list = append(list, map[string]any{"partition": m.child.Table.String(), "rows": n, "rows_exact": m.counted != nil, "bytes": m.facts.Bytes,
 			"from": p.live.Key.Text(m.child.Lower), "to": p.live.Key.Text(m.child.Upper)})
 	}
-	verb, what := "moved", "partitions"
+	verb, what, lines := "moved", "partitions", "rows"
 	if dry {
 		verb = "would move"
 	} else {
@@ -245,8 +259,11 @@ func (p *pass) report(r *jobs.Result, dry bool) {
 	if len(list) == 1 {
 		what = "partition"
 	}
+	if rows == 1 {
+		lines = "row"
+	}
 	r.Detail["moved"], r.Detail["rows"], r.Detail["bytes"] = list, rows, bytes
-	r.Summary = fmt.Sprintf("%s %d %s with %s%d rows into %s, up to %s", verb, len(list), what, about, rows, p.into.Table,
+	r.Summary = fmt.Sprintf("%s %d %s with %s%d %s into %s, up to %s", verb, len(list), what, about, rows, lines, p.into.Table,
 		p.live.Key.Text(p.moves[len(p.moves)-1].child.Upper))
 }
 

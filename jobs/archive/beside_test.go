@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -93,10 +94,11 @@ func TestALongReaderHoldsUpTheMoveOnly(t *testing.T) {
 			t.Parallel()
 			b := newBench(t, liveTable+setup)
 			reader, writer := b.connect(), b.connect()
-			b.execOn(reader, "BEGIN; SELECT count(*) FROM public.t")
+			b.execOn(reader, "SET application_name = 'the reader'; BEGIN; SELECT count(*)    FROM public.t")
 			done := make(chan error)
+			said := &record{}
 			go func() {
-				_, err := b.job.Run(t.Context(), (&record{}).run(false), policy("t"))
+				_, err := b.job.Run(t.Context(), said.run(false), policy("t"))
 				done <- err
 			}()
 			var worst time.Duration
@@ -111,6 +113,12 @@ func TestALongReaderHoldsUpTheMoveOnly(t *testing.T) {
 			}
 			if got := b.children("t_archive"); len(got) != 0 {
 				t.Errorf("moved beside the reader: %v", got)
+			}
+			waits := strings.Count(said.text(), ", the reader, ") // others come and go
+			for _, word := range []string{"waits for a lock on public.", ": held by pid ", "the reader, idle in transaction, in its transaction since 20", ": SET application_name = 'the reader'; BEGIN; SELECT count(*) FROM public.t)"} {
+				if waits != 1 || !strings.Contains(said.text(), word) {
+					t.Errorf("%q is not said once: %s", word, said.text())
+				}
 			}
 			b.execOn(reader, "COMMIT")
 			if err := <-done; err != nil {

@@ -8,7 +8,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/pgtender/pgtender/internal/config"
 	"github.com/pgtender/pgtender/internal/parts"
 	"github.com/pgtender/pgtender/internal/pg"
 )
@@ -182,13 +181,4 @@ func (m move) refusal(p *pass) error {
 			"the archive has indexes that it lacks, and attaching it would build them while everybody waits:\n  %s", strings.Join(m.facts.Lacks, "\n  "))
 	}
 	return nil
-}
-
-// tables are all that a move locks.
-func (m move) tables(p *pass) []config.Table {
-	list := []config.Table{p.live.Table, m.child.Table, p.into.Table}
-	for _, k := range m.facts.Keys {
-		list = append(list, config.Table{Schema: k.RefSchema, Name: k.RefTable})
-	}
-	return list
 }

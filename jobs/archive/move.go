@@ -66,22 +66,29 @@ func (m move) locks(p *pass, pointedFirst bool) []parts.Lock {
 
 // move proves the bounds and moves the partition. It reports false when somebody else has taken it away meanwhile.
 func (j *Job) move(ctx context.Context, run *jobs.Run, p *pass, m move) (moved bool, err error) {
-	for _, s := range m.proof() {
-		err := j.Patience.InTx(ctx, j.Pool, func(tx pgx.Tx) error {
+	locks := []parts.Lock{{Table: m.child.Table, Mode: parts.AccessExclusive}}
+	patience := parts.Telling(ctx, j.Pool, j.Patience, run.Say, locks)
+	for i, s := range m.proof() {
+		err := patience.InTx(ctx, j.Pool, func(tx pgx.Tx) error {
 			_, err := tx.Exec(ctx, s)
 			return err
 		})
 		if err != nil {
-			return false, fmt.Errorf("prove its bounds: %w", err)
+			return false, fmt.Errorf("prove its bounds: %w", parts.Busy(context.WithoutCancel(ctx), j.Pool, err, locks))
+		}
+		if i == 0 {
+			p.proved = append(p.proved, m.child.Table.String())
 		}
 	}
+	locks = m.locks(p, false)
+	patience = parts.Telling(ctx, j.Pool, j.Patience, run.Say, locks)
 	attempt := 0
-	err = j.Patience.InTx(ctx, j.Pool, func(tx pgx.Tx) (err error) {
+	err = patience.InTx(ctx, j.Pool, func(tx pgx.Tx) (err error) {
 		attempt++
 		moved, err = j.moveIn(ctx, tx, run, p, m, m.locks(p, attempt%2 == 0))
 		return err
 	})
-	return moved && err == nil, err
+	return moved && err == nil, parts.Busy(context.WithoutCancel(ctx), j.Pool, err, locks)
 }
 
 func (j *Job) moveIn(ctx context.Context, tx pgx.Tx, run *jobs.Run, p *pass, m move, locks []parts.Lock) (bool, error) {
@@ -180,7 +187,11 @@ func (j *Job) count(ctx context.Context, run *jobs.Run, p *pass) error {
 		for i := range p.moves {
 			if p.moves[i].child.Table == e.Table && n >= 0 {
 				p.moves[i].counted = &n
-				run.Say("counted %d rows in %s", n, e.Table)
+				noun := "rows"
+				if n == 1 {
+					noun = "row"
+				}
+				run.Say("counted %d %s in %s", n, noun, e.Table)
 			}
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/pgtender/pgtender/internal/config"
 	"github.com/pgtender/pgtender/internal/parts"
 	"github.com/pgtender/pgtender/internal/pg"
+	"github.com/pgtender/pgtender/jobs"
 )
 
 // outcome is what became of one wanted partition.
@@ -19,13 +20,15 @@ type outcome struct {
 	name  config.Table
 	made  bool  // false: somebody else made it meanwhile
 	moved int64 // rows out of the DEFAULT partition
+	// moving: rows were to be moved, so the parent had to be closed to everybody.
+	moving bool
 }
 
 // checkViolation is the server's word for a row of the new range in the DEFAULT partition. Source: PostgreSQL 18, appendix A.
 const checkViolation = "23514"
 
 // create makes one wanted partition, in one transaction but for the proof about a large DEFAULT partition.
-func (j *Job) create(ctx context.Context, policy config.Partition, d design) (outcome, error) {
+func (j *Job) create(ctx context.Context, run *jobs.Run, policy config.Partition, d design) (outcome, error) {
 	for attempt := 1; ; attempt++ {
 		var found besides
 		if d.set.Default != nil {
@@ -37,20 +40,22 @@ func (j *Job) create(ctx context.Context, policy config.Partition, d design) (ou
 			case found.Rows > 0:
 				err = j.mayMove(ctx, d, found)
 			case found.Bytes > j.ScanBytes:
-				err = j.prove(ctx, d)
+				err = j.prove(ctx, run, d)
 			}
 			if err != nil {
 				return outcome{}, err
 			}
 		}
 		var o outcome
-		err := j.Patience.InTx(ctx, j.Pool, func(tx pgx.Tx) (err error) {
+		patience := parts.Telling(ctx, j.Pool, j.Patience, run.Say, d.locks(found.Rows > 0))
+		err := patience.InTx(ctx, j.Pool, func(tx pgx.Tx) (err error) {
 			o, err = j.createIn(ctx, tx, policy, d, found)
 			return err
 		})
 		if pg.Is(err, checkViolation) && d.set.Default != nil && attempt < 3 {
 			continue // a row of the range came into the DEFAULT partition after the look
 		}
+		o.moving = found.Rows > 0
 		return o, d.failed(err)
 	}
 }

@@ -50,14 +50,15 @@ func (j *Job) look(ctx context.Context, d design) (found besides, err error) {
 }
 
 // prove makes the server know that the DEFAULT partition holds no row of the new range.
-func (j *Job) prove(ctx context.Context, d design) error {
+func (j *Job) prove(ctx context.Context, run *jobs.Run, d design) error {
 	table, name := ident(d.set.Default.Table), pg.Ident(d.proof())
-	err := j.Patience.InTx(ctx, j.Pool, func(tx pgx.Tx) error {
+	patience := parts.Telling(ctx, j.Pool, j.Patience, run.Say, []parts.Lock{{Table: d.set.Default.Table, Mode: parts.AccessExclusive}})
+	err := patience.InTx(ctx, j.Pool, func(tx pgx.Tx) error {
 		_, err := tx.Exec(ctx, d.disprove()+"; "+fmt.Sprintf("ALTER TABLE %s ADD CONSTRAINT %s CHECK (NOT (%s)) NOT VALID", table, name, d.set.Key.Check(d.want.Range)))
 		return err
 	})
 	if err == nil {
-		err = j.Patience.InTx(ctx, j.Pool, func(tx pgx.Tx) error {
+		err = patience.InTx(ctx, j.Pool, func(tx pgx.Tx) error {
 			_, err := tx.Exec(ctx, fmt.Sprintf("ALTER TABLE %s VALIDATE CONSTRAINT %s", table, name))
 			return err
 		})
@@ -147,8 +148,8 @@ func (j *Job) mayMove(ctx context.Context, d design, found besides) error {
 	table := d.set.Default.Table
 	return &Refusal{
 		Table: d.set.Asked,
-		What: fmt.Sprintf("the DEFAULT partition %s holds %d rows that belong into %s (%s), and they are not moved: %s",
-			table, found.Rows, d.name, d.set.Key.ForValues(d.want.Range), strings.Join(why, "; ")),
+		What: fmt.Sprintf("the DEFAULT partition %s holds %s that belong into %s (%s), and are not moved: %s",
+			table, rowCount(found.Rows), d.name, d.set.Key.ForValues(d.want.Range), strings.Join(why, "; ")),
 		Advice: "When others may wait, move them in one transaction:\n" + script(d.byHand()),
 	}
 }

@@ -84,15 +84,13 @@ func (j *Job) Run(ctx context.Context, run *jobs.Run, policies ...config.Partiti
 			j.fill(ctx, run, w, p)
 		}
 	}
-	if err := ctx.Err(); err != nil {
-		p.errs = append(p.errs, err)
-	}
 	if len(p.created) > 0 {
 		if sets, err = parts.Read(context.WithoutCancel(ctx), j.Pool, tables); err != nil {
 			p.errs = append(p.errs, err)
 		}
 	}
 	p.until = covered(sets, j.Location)
+	p.errs = parts.Stop(ctx, p.errs, p.done(run.DryRun))
 	return p.result(run.DryRun), errors.Join(p.errs...)
 }
 
@@ -186,20 +184,16 @@ func (c *chore) design(w parts.Wanted) design {
 
 // do makes one partition and keeps account.
 func (j *Job) do(ctx context.Context, run *jobs.Run, c *chore, d design, p *pass) error {
-	o, err := j.create(ctx, c.policy, d)
+	o, err := j.create(ctx, run, c.policy, d)
 	if err != nil || !o.made {
-		var tables []config.Table
-		for _, l := range d.locks(false) {
-			tables = append(tables, l.Table)
-		}
-		return parts.Busy(context.WithoutCancel(ctx), j.Pool, err, tables...)
+		return parts.Busy(context.WithoutCancel(ctx), j.Pool, err, d.locks(o.moving))
 	}
 	c.made = append(c.made, o.name.Name)
 	p.created = append(p.created, o.name.String())
 	p.moved += o.moved
 	run.Say("made partition %s of %s %s", o.name, d.set.Table, d.set.Key.ForValues(d.want.Range))
 	if o.moved > 0 {
-		run.Say("moved %d rows out of %s into it", o.moved, d.set.Default.Table)
+		run.Say("moved %s out of %s into it", rowCount(o.moved), d.set.Default.Table)
 	}
 	return nil
 }
@@ -281,6 +275,22 @@ func covered(sets []parts.Set, loc *time.Location) string {
 	return worst.Format(time.RFC3339)
 }
 
+// done says what a run that was stopped has changed; nothing: "".
+func (p *pass) done(dry bool) string {
+	if dry || len(p.created) == 0 {
+		return ""
+	}
+	return "made " + strings.Join(p.created, ", ")
+}
+
+// rowCount is 1 row, or 2 rows.
+func rowCount(n int64) string {
+	if n == 1 {
+		return "1 row"
+	}
+	return fmt.Sprintf("%d rows", n)
+}
+
 func (p *pass) result(dry bool) jobs.Result {
 	r := jobs.Result{Outcome: jobs.Noop, Detail: map[string]any{}}
 	verb := "created"
@@ -306,7 +316,7 @@ func (p *pass) result(dry bool) jobs.Result {
 	}
 	if p.moved > 0 {
 		r.Detail["moved_from_default"] = p.moved
-		r.Summary += fmt.Sprintf(", moved %d rows out of the DEFAULT partition", p.moved)
+		r.Summary += fmt.Sprintf(", moved %s out of the DEFAULT partition", rowCount(p.moved))
 	}
 	if p.until != "" {
 		r.Detail["covered_until"] = p.until
