@@ -135,12 +135,12 @@ type Object struct {
 
 // Notes are measurements of the live object.
 type Notes struct {
-	Rows      int64 // reltuples; -1 when never analysed
-	Bytes     int64 // relpages × block size: safe while somebody holds a strong lock
-	Position  int   // attnum of a column
+	Rows     int64 // reltuples; -1 when never analysed
+	Bytes    int64 // relpages × block size: safe while somebody holds a strong lock
+	Position int   // attnum of a column
 	// Like is the live table's column that a declared column of its archive is made like: archived rows get its default.
-	Like Key
-	Populated bool  // of a materialised view
+	Like      Key
+	Populated bool // of a materialised view
 	// Columns are what a view returns, each with type and collation, in order: CREATE OR REPLACE can only append.
 	Columns []string
 	// Restore are the statements that give a view, routine or column its owner and privileges back after it was made again.

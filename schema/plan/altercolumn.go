@@ -119,6 +119,7 @@ func (b *builder) changeType(k catalog.Key, live, want *catalog.Object) {
 	}
 	if d, ok := b.delta(k, catalog.FactDefault); ok {
 		c.reason += "; " + describe(d)
+		c.hazards = append(c.hazards, losesDefault(live, want)...)
 		b.cover(k, catalog.FactDefault)
 	}
 	b.change(c)
@@ -182,7 +183,8 @@ func (b *builder) alterIdentity(k catalog.Key, live, want *catalog.Object) {
 	reason := b.describeAll(k, catalog.FactIdentity)
 	switch {
 	case was == "" && is != "":
-		added := b.add(alters, k, Statement{SQL: column + "ADD GENERATED " + strings.ToUpper(is) + " AS IDENTITY" + identityOptions(want), Reason: reason, Lock: lock})
+		added := b.add(alters, k, Statement{SQL: column + "ADD GENERATED " + strings.ToUpper(is) + " AS IDENTITY" + identityOptions(want), Reason: reason, Lock: lock,
+			Hazards: refusesValues(is)})
 		added.claims = true
 		b.needNotNull(k, added)
 		b.lateNeeds = append(b.lateNeeds, lateNeed{added, k}) // the type comes first
@@ -203,18 +205,21 @@ func (b *builder) alterIdentity(k catalog.Key, live, want *catalog.Object) {
 
 func (b *builder) alterIdentityOptions(k catalog.Key, live, want *catalog.Object, column, lock string) {
 	var actions []string
+	var hazards []Hazard
 	if d, ok := b.delta(k, catalog.FactIdentity); ok {
 		actions = append(actions, "SET GENERATED "+strings.ToUpper(d.Declared))
+		hazards = refusesValues(d.Declared)
 		b.cover(k, d.Name)
 	}
 	if d, ok := b.delta(k, catalog.FactSequence); ok {
 		for _, clause := range changedClauses(retypedSequence(d.Live, sequenceType(d.Declared)), d.Declared) {
 			actions = append(actions, "SET "+clause)
 		}
+		hazards = append(hazards, narrower(retypedSequence(d.Live, sequenceType(d.Declared)), d.Declared)...)
 		b.cover(k, d.Name)
 	}
 	if len(actions) > 0 {
-		b.add(alters, k, Statement{SQL: column + strings.Join(actions, " "), Lock: lock,
+		b.add(alters, k, Statement{SQL: column + strings.Join(actions, " "), Lock: lock, Hazards: hazards,
 			Reason: b.describeAll(k, catalog.FactIdentity, catalog.FactSequence)}).rank.part = 2 // behind a change of type
 	}
 	if d, ok := b.delta(k, catalog.FactSequenceName); ok {
@@ -225,6 +230,14 @@ func (b *builder) alterIdentityOptions(k catalog.Key, live, want *catalog.Object
 			Lock: on(accessExclusive, "sequence "+from)})
 		b.cover(k, d.Name)
 	}
+}
+
+// refusesValues is the hazard of an identity that becomes ALWAYS.
+func refusesValues(identity string) []Hazard {
+	if identity != "always" {
+		return nil
+	}
+	return []Hazard{{BreaksCode, "inserts that give the column a value fail afterwards, unless they say OVERRIDING SYSTEM VALUE"}}
 }
 
 // retypedSequence is what a change of the column's type makes of its sequence's options.

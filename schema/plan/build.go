@@ -84,6 +84,9 @@ func (b *builder) createOther(k catalog.Key, want *catalog.Object) {
 	case catalog.Policy:
 		s.SQL = "CREATE POLICY " + pg.Ident(k.Name) + " ON " + table(k) + " " + definition
 		s.Lock = on(accessExclusive, tableWords(k))
+		if owner := b.liveObject(k.Owner()); b.fates[k] == create && owner != nil && strings.Contains(owner.Fact(catalog.FactRLS), "enabled") {
+			s.Hazards = []Hazard{{BreaksCode, newPolicy(definition)}}
+		}
 	case catalog.Trigger:
 		s.Lock = on(shareRowExclusive, tableWords(k))
 	case catalog.Rule:
@@ -173,7 +176,10 @@ func (b *builder) buildDrop(k catalog.Key, live *catalog.Object) {
 func (b *builder) dropOther(k catalog.Key, live *catalog.Object) {
 	s := Statement{SQL: "DROP " + b.target(k), Reason: b.why(k)}
 	gone := func(what string) {
-		if b.fates[k] == drop {
+		if b.fates[k] != drop {
+			what = b.changedMeaning(k, live)
+		}
+		if what != "" {
 			s.Hazards = append(s.Hazards, Hazard{BreaksCode, what})
 		}
 	}

@@ -312,6 +312,9 @@ func (b *builder) dropColumn(k catalog.Key, live *catalog.Object) {
 // setDefault sets or drops a column's default; live is nil where none is there.
 func (b *builder) setDefault(k catalog.Key, live, want *catalog.Object, reason string) *step {
 	c := &columnChange{key: k, draft: b.draft(), reason: reason, changes: []schema.Change{defaultChange(k, want.Fact(catalog.FactDefault))}, role: alters}
+	if b.differsIn(k, catalog.FactDefault) {
+		c.hazards = losesDefault(live, want)
+	}
 	return b.change(c)
 }
 

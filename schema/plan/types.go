@@ -120,6 +120,7 @@ func (b *builder) alterDomain(k catalog.Key, live, want *catalog.Object) {
 			continue
 		}
 		last = alterTo("DROP CONSTRAINT "+pg.Ident(con), describe(d))
+		last.Hazards = append(last.Hazards, Hazard{BreaksCode, "values that it refuses today are let in"})
 		b.cover(k, f.Name)
 	}
 	for _, f := range want.Facts {
@@ -137,6 +138,7 @@ func (b *builder) alterDomain(k catalog.Key, live, want *catalog.Object) {
 func (b *builder) addDomainConstraint(con string, d catalog.Delta, after *step, alterTo func(string, string) *step) {
 	definition, invalid := strings.CutSuffix(d.Declared, " NOT VALID")
 	added := alterTo("ADD CONSTRAINT "+pg.Ident(con)+" "+definition+" NOT VALID", describe(d))
+	added.Hazards = append(added.Hazards, Hazard{BreaksCode, "values that violate it are refused from now on"})
 	if after != nil {
 		added.needs(after)
 		tie(after, added)
@@ -166,9 +168,11 @@ func (b *builder) alterDomainNotNull(k catalog.Key, live, want *catalog.Object, 
 	case was == is:
 		return
 	case is == "":
-		alterTo("DROP NOT NULL", reason)
+		s := alterTo("DROP NOT NULL", reason)
+		s.Hazards = append(s.Hazards, Hazard{BreaksCode, "values that it refuses today are let in"})
 	case was == "":
-		alterTo("ADD CONSTRAINT "+pg.Ident(is)+" NOT NULL", reason)
+		s := alterTo("ADD CONSTRAINT "+pg.Ident(is)+" NOT NULL", reason)
+		s.Hazards = append(s.Hazards, Hazard{BreaksCode, "values that violate it are refused from now on"})
 	default:
 		alterTo("RENAME CONSTRAINT "+pg.Ident(was)+" TO "+pg.Ident(is), reason)
 	}
@@ -227,7 +231,8 @@ func createSequence(k catalog.Key, want *catalog.Object) string {
 func (b *builder) alterSequence(k catalog.Key, live, want *catalog.Object) {
 	lock := on(shareRowExclusive, k.String())
 	if d, ok := b.delta(k, catalog.FactSequence); ok {
-		b.add(alters, k, Statement{SQL: "ALTER SEQUENCE " + name(k) + " " + strings.Join(changedClauses(d.Live, d.Declared), " "), Reason: describe(d), Lock: lock})
+		b.add(alters, k, Statement{SQL: "ALTER SEQUENCE " + name(k) + " " + strings.Join(changedClauses(d.Live, d.Declared), " "), Reason: describe(d), Lock: lock,
+			Hazards: narrower(d.Live, d.Declared)})
 		b.cover(k, catalog.FactSequence)
 	}
 	if d, ok := b.delta(k, catalog.FactPersistence); ok {
