@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
@@ -51,6 +52,7 @@ type Collector struct {
 
 	mu      sync.RWMutex
 	results map[string]Result
+	logged  map[string]bool // checks whose failure is in the log
 }
 
 // NewCollector makes a collector; Run starts it.
@@ -65,7 +67,7 @@ func NewCollector(o Options) *Collector {
 		o.Parallel = 2
 	}
 	c := &Collector{bundles: bundled(o.Checks), count: len(o.Checks), pool: o.Pool, now: o.Now, log: o.Log,
-		slots: make(chan struct{}, o.Parallel), ready: make(chan struct{}), results: map[string]Result{}}
+		slots: make(chan struct{}, o.Parallel), ready: make(chan struct{}), results: map[string]Result{}, logged: map[string]bool{}}
 	for range c.bundles {
 		c.nudges = append(c.nudges, make(chan struct{}, 1))
 	}
@@ -282,7 +284,7 @@ func (c *Collector) keep(check Check, a answer) Status {
 		r.Findings = []Finding{{Message: "nothing found"}}
 	}
 	if err != nil {
-		r.Findings = []Finding{{Status: Unknown, Message: "the check failed: " + explain(err), Remedy: cure(err)}}
+		r.Findings = []Finding{{Status: Unknown, Message: explain(err), Remedy: cure(err)}}
 	}
 	c.mu.Lock()
 	last, tried := c.results[check.Name]
@@ -290,33 +292,61 @@ func (c *Collector) keep(check Check, a answer) Status {
 		r.At = last.At
 	}
 	c.results[check.Name] = r
+	logged := c.logged[check.Name]
+	quiet := last.At.IsZero() && notYet(err) // what never answered is not there yet
+	c.logged[check.Name] = err != nil && (logged || !quiet)
 	if !tried && len(c.results) == c.count {
 		close(c.ready)
 	}
 	c.mu.Unlock()
 	switch {
-	case err != nil && check.Memory && !tried: // what it asks is not there yet
-	case err != nil && (!tried || last.Err == nil):
+	case err != nil && !logged && quiet:
+		c.log.Debug("check has no answer yet", zap.String("check", check.Name), zap.Error(err))
+	case err != nil && !logged:
 		c.log.Warn("check fails", zap.String("check", check.Name), zap.Error(err))
-	case err == nil && last.Err != nil:
+	case err == nil && logged:
 		c.log.Info("check works again", zap.String("check", check.Name))
 	}
 	return r.Status()
 }
 
+// notYetError is why a check has no answer whose source has not been filled for the first time.
+type notYetError string
+
+func (e notYetError) Error() string { return string(e) }
+
+// notYet reports whether a check cannot answer because pgtender has not worked on this database, or not long enough.
+func notYet(err error) bool {
+	var e notYetError
+	return errors.As(err, &e) || noLedger(err)
+}
+
+// noLedger reports whether pgtender's own schema, or a table in it, is not there. The server names the relation as the query did.
+func noLedger(err error) bool {
+	var e *pgconn.PgError
+	return errors.As(err, &e) && (e.Code == pg.UndefinedTable || e.Code == pg.InvalidSchemaName) &&
+		strings.Contains(e.Message, "pgtender")
+}
+
 // explain puts a check's failure in one line.
 func explain(err error) string {
+	const failed = "the check failed: "
 	switch {
+	case noLedger(err):
+		return "pgtender has not worked on this database yet"
 	case pg.Is(err, pg.LockNotAvailable):
-		return fmt.Sprintf("an object that it reads is locked by another session (waited %s)", lockTimeout)
+		return failed + fmt.Sprintf("an object that it reads is locked by another session (waited %s)", lockTimeout)
 	case pg.Is(err, pg.UndefinedTable, pg.InvalidSchemaName):
-		return err.Error() + " (was pgtender apply run here?)"
+		return failed + err.Error() + " (was pgtender apply run here?)"
 	}
-	return strings.ReplaceAll(err.Error(), "\n", " ")
+	return failed + strings.ReplaceAll(err.Error(), "\n", " ")
 }
 
 func cure(err error) string {
-	if pg.Is(err, pg.InsufficientPrivilege) {
+	switch {
+	case noLedger(err):
+		return "pgtender run"
+	case pg.Is(err, pg.InsufficientPrivilege):
 		return "pgtender grants"
 	}
 	return ""

@@ -17,6 +17,7 @@ import (
 	"github.com/pgtender/pgtender/internal/config"
 	"github.com/pgtender/pgtender/internal/devpg"
 	"github.com/pgtender/pgtender/internal/pgtest"
+	"github.com/pgtender/pgtender/internal/state"
 )
 
 // full is an env with every kind of policy, whose objects fill makes.
@@ -161,6 +162,42 @@ func TestFailureDropsFindingsAndLetsTheAgeGrow(t *testing.T) {
 	}
 	if !slices.Equal(said, []string{"check fails", "check works again"}) {
 		t.Errorf("the log says %q", said)
+	}
+}
+
+// What was never there is no failure, and its coming no recovery; once it was there, its absence is one.
+func TestWhatIsNotThereYetIsNoFailure(t *testing.T) {
+	t.Parallel()
+	url := pgtest.Database(t)
+	pool := open(t, url)
+	core, logs := observer.New(zapcore.InfoLevel)
+	var drift Drift
+	now := func() time.Time { return time.Unix(1e9, 0) }
+	c := NewCollector(Options{Pool: pool, Log: zap.New(core), Checks: []Check{schemaApply(), archiveMissing(&config.Env{}), schemaDrift(now, func() Drift { return drift })}})
+	for range 2 {
+		for _, r := range c.Once(t.Context()) {
+			f := r.Findings[0]
+			if r.Check != "schema_drift" && (f.Status != Unknown || f.Message != "pgtender has not worked on this database yet" || f.Remedy != "pgtender run") {
+				t.Errorf("%s: %+v", r.Check, f)
+			}
+		}
+	}
+	if err := state.Ensure(t.Context(), pool); err != nil {
+		t.Fatal(err)
+	}
+	drift.At = now()
+	for _, r := range c.Once(t.Context()) {
+		if r.Err != nil {
+			t.Errorf("%s: %v", r.Check, r.Err)
+		}
+	}
+	if got := logs.All(); len(got) != 0 {
+		t.Errorf("the log says %+v", got)
+	}
+	pgtest.Exec(t, url, "DROP SCHEMA pgtender CASCADE")
+	c.Once(t.Context())
+	if got := logs.FilterMessage("check fails").Len(); got != 2 {
+		t.Errorf("%d failures in the log, want 2: %+v", got, logs.All())
 	}
 }
 

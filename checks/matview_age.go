@@ -3,6 +3,7 @@ package checks
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -13,48 +14,94 @@ import (
 
 // matviewAge tells how old the data of each view of a refresh policy is: the time since it was last refreshed, or proved
 // fresh. Source: pgtender.refresh_state, by the server's clock. Unit: seconds. Warning when two and a half of its scheduled
-// times have passed since; critical when it is older than its max_staleness besides. Remedy: run its refresh job.
+// times have passed since; critical when it is older than its max_staleness besides. A view that was made and filled otherwise
+// has as long, from the last refresh of the view that bore its name before, or else from when this process first saw it.
+// Remedy: run its refresh job.
 func matviewAge(env *config.Env) Check {
+	anew := sightings{first: map[config.Table]sighting{}}
 	return Check{Name: "matview_age", Group: "views", Unit: "seconds", Every: 15 * time.Second, Deadline: 5 * time.Second,
 		Run: func(ctx context.Context, tx pgx.Tx) ([]Finding, error) {
 			schemas, names := viewNames(env)
 			var out []Finding
 			rows, err := tx.Query(ctx, `
-				SELECT now(), s.checked_at
+				SELECT now(), coalesce(c.oid, 0), coalesce(c.relispopulated, false), coalesce(s.view_oid = c.oid, false), s.checked_at
 				  FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS w (nspname, relname, i)
 				  LEFT JOIN pg_namespace n ON n.nspname = w.nspname
-				  LEFT JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = w.relname
-				  LEFT JOIN pgtender.refresh_state s ON s.view_schema = w.nspname AND s.view_name = w.relname AND s.view_oid = c.oid
+				  LEFT JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = w.relname AND c.relkind = 'm'
+				  LEFT JOIN pgtender.refresh_state s ON s.view_schema = w.nspname AND s.view_name = w.relname
 				 ORDER BY i`, schemas, names)
 			if err != nil {
 				return nil, err
 			}
 			var now time.Time
-			var fresh *time.Time
-			_, err = pgx.ForEachRow(rows, []any{&now, &fresh}, func() error {
-				out = append(out, viewAge(env.Refreshes[len(out)], now, fresh))
+			var oid uint32
+			var populated, same bool
+			var checked *time.Time
+			_, err = pgx.ForEachRow(rows, []any{&now, &oid, &populated, &same, &checked}, func() error {
+				policy := env.Refreshes[len(out)]
+				switch {
+				case same && checked != nil:
+					out = append(out, viewAge(policy, now, *checked))
+				case populated:
+					since := anew.see(policy.View, oid, now)
+					if checked != nil { // of the view before it, which this one is younger than
+						since = *checked
+					}
+					out = append(out, madeAnew(policy, now, since))
+				default:
+					out = append(out, Finding{Object: policy.View.String(), Status: Unknown, Message: "no refresh of it is recorded yet", Remedy: refreshCommand(policy)})
+				}
 				return nil
 			})
 			return out, err
 		}}
 }
 
-func viewAge(policy config.Refresh, now time.Time, fresh *time.Time) Finding {
-	f := Finding{Object: policy.View.String(), Remedy: "pgtender job run refresh --table " + policy.View.String()}
-	if fresh == nil {
-		f.Status, f.Message = Unknown, "no refresh of it is recorded yet"
-		return f
+// sightings remembers when views that pgtender did not fill were first seen.
+type sightings struct {
+	mu    sync.Mutex
+	first map[config.Table]sighting
+}
+
+type sighting struct {
+	oid uint32
+	at  time.Time
+}
+
+func (s *sightings) see(view config.Table, oid uint32, now time.Time) time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.first[view].oid != oid {
+		s.first[view] = sighting{oid, now}
 	}
-	age := now.Sub(*fresh)
+	return s.first[view].at
+}
+
+func refreshCommand(policy config.Refresh) string {
+	return "pgtender job run refresh --table " + policy.View.String()
+}
+
+// madeAnew judges a view that has data which no refresh by pgtender brought. How old they are nobody knows, so there is no sample.
+func madeAnew(policy config.Refresh, now, since time.Time) Finding {
+	f := Finding{Object: policy.View.String(), Message: "made anew, not refreshed by pgtender yet; schedule " + policy.Schedule.Text}
+	if now.After(overdue(policy.Schedule, since)) {
+		f.Status, f.Remedy = Warning, refreshCommand(policy)
+		f.Message += ", so a refresh was due"
+	}
+	return f
+}
+
+func viewAge(policy config.Refresh, now, fresh time.Time) Finding {
+	f := Finding{Object: policy.View.String()}
+	age := now.Sub(fresh)
 	f.Value = age.Seconds()
 	f.Samples = []Sample{{"pgtender_matview_age_seconds", []string{policy.View.Schema, policy.View.Name}, f.Value}}
 	f.Message = "its data is " + span(age) + " old; schedule " + policy.Schedule.Text
-	due := overdue(policy.Schedule, *fresh)
+	due := overdue(policy.Schedule, fresh)
 	if !now.After(due) {
-		f.Remedy = ""
 		return f
 	}
-	f.Status = Warning
+	f.Status, f.Remedy = Warning, refreshCommand(policy)
 	f.Message += ", so a refresh was due"
 	if m := policy.MaxStaleness; !m.IsZero() && fresh.Before(m.Before(now, time.UTC)) {
 		f.Status = Critical

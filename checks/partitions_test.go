@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"strings"
 	"testing"
 	"time"
 
@@ -87,13 +88,25 @@ func TestPartitionGaps(t *testing.T) {
 	b := newBench(t, eventsDDL, days(-5, 5))
 	check := partitionGaps(&readings{env: eventsEnv(t)})
 	b.want(check, "public.events", OK)
-	b.exec(dropDay(-3), dropDay(2))
-	f := b.want(check, "public.events", Critical, "2 holes", "T00:00:00Z", "FOR VALUES FROM (")
+	b.exec(dropDay(-3))
+	f := b.want(check, "public.events", Warning, "1 hole between its partitions: 1 hole in the past, the first from 20", "T00:00:00Z", "such times are refused", "FOR VALUES FROM (")
+	if f.Value != 1 || strings.Contains(f.Remedy, "pgtender job run") {
+		t.Errorf("finding: %+v", f)
+	}
+	b.exec("CREATE TABLE public.events_rest PARTITION OF public.events DEFAULT")
+	b.want(check, "public.events", Warning, "such times go to the DEFAULT partition")
+	b.exec("DROP TABLE public.events_rest", dropDay(2))
+	f = b.want(check, "public.events", Critical, "2 holes between its partitions: 1 hole in what should be kept ahead", "; 1 hole in the past", "pgtender job run partition", "FOR VALUES FROM (")
 	if f.Value != 2 || sample(t, f, "pgtender_partition_gaps", "public", "events") != 2 {
 		t.Errorf("finding: %+v", f)
 	}
 	b.exec(days(-3, -2), days(2, 3))
 	b.want(check, "public.events", OK)
+	b.exec(days(5, 26))
+	b.exec(dropDay(24))
+	b.want(check, "public.events", Warning, "1 hole beyond what is kept ahead") // of 20 days
+	b.exec(days(24, 25), dropDay(0))
+	b.want(check, "public.events", Critical, "1 hole in what should be kept ahead") // now itself
 }
 
 func TestDefaultPartitionRows(t *testing.T) {

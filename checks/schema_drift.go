@@ -2,7 +2,6 @@ package checks
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -30,7 +29,7 @@ func schemaDrift(now func() time.Time, last func() Drift) Check {
 			case d.Err != nil:
 				return nil, fmt.Errorf("the last comparison of the schema failed: %w", d.Err)
 			case d.At.IsZero():
-				return nil, errors.New("the schema was not compared yet")
+				return nil, notYetError("the schema was not compared yet")
 			}
 			age := now().Sub(d.At)
 			if age > driftMaxAge {

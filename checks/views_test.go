@@ -16,7 +16,7 @@ func viewsEnv(t *testing.T) *config.Env {
 }
 
 func TestMatviewAge(t *testing.T) {
-	b := newBench(t, "CREATE MATERIALIZED VIEW public.mv AS SELECT 1 AS id")
+	b := newBench(t, "CREATE MATERIALIZED VIEW public.mv AS SELECT 1 AS id WITH NO DATA")
 	check := matviewAge(viewsEnv(t))
 	if f := b.want(check, "public.mv", Unknown, "no refresh of it is recorded"); len(f.Samples) != 0 {
 		t.Errorf("an age that nobody knows: %+v", f.Samples)
@@ -33,7 +33,25 @@ func TestMatviewAge(t *testing.T) {
 	b.exec("UPDATE pgtender.refresh_state SET checked_at = now()")
 	b.want(check, "public.mv", OK)
 	b.exec("DROP MATERIALIZED VIEW public.mv", "CREATE MATERIALIZED VIEW public.mv AS SELECT 1 AS id")
-	b.want(check, "public.mv", Unknown) // another view of the same name
+	b.want(check, "public.mv", OK, "made anew, not refreshed by pgtender yet") // another view of the same name
+	b.exec("UPDATE pgtender.refresh_state SET checked_at = now() - interval '26 minutes'")
+	if f := b.want(check, "public.mv", Warning, "made anew", "a refresh was due", "pgtender job run refresh --table public.mv"); len(f.Samples) != 0 {
+		t.Errorf("an age that nobody knows: %+v", f.Samples)
+	}
+}
+
+func TestMatviewFilledOtherwise(t *testing.T) {
+	b := newBench(t, "CREATE MATERIALIZED VIEW public.mv AS SELECT 1 AS id")
+	env := viewsEnv(t)
+	env.Refreshes[0].Schedule = schedule(t, "@every 1s")
+	check := matviewAge(env)
+	b.want(check, "public.mv", OK, "made anew, not refreshed by pgtender yet")
+	pgtest.Eventually(t, b.url, "SELECT statement_timestamp() > $1::timestamptz + interval '4 seconds'", time.Now())
+	b.want(check, "public.mv", Warning, "made anew", "a refresh was due")
+	b.exec("DROP MATERIALIZED VIEW public.mv", "CREATE MATERIALIZED VIEW public.mv AS SELECT 1 AS id")
+	b.want(check, "public.mv", OK, "made anew") // another one again
+	b.exec("DROP MATERIALIZED VIEW public.mv", "CREATE TABLE public.mv ()")
+	b.want(check, "public.mv", Unknown)
 }
 
 func TestOverdueFollowsTheSchedule(t *testing.T) {

@@ -131,11 +131,15 @@ func (s *Set) without(r Range) []Range {
 	})
 }
 
+// Window is all that a policy wants to be held: from the beginning of the current interval to the end of the last one ahead.
+func (s *Set) Window(u config.Unit, ahead int, loc *time.Location) Range {
+	edges := Boundaries(u, s.Key.FromInstant(s.Now, loc), ahead+1, s.Key.Zone(loc))
+	return Range{s.Key.At(edges[0]), s.Key.At(edges[len(edges)-1])}
+}
+
 // Blocking lists the partitions with an unfinished DETACH CONCURRENTLY that hold a part of what the policy wants.
 func (s *Set) Blocking(u config.Unit, ahead int, loc *time.Location) []Child {
-	zone := s.Key.Zone(loc)
-	edges := Boundaries(u, s.Key.FromInstant(s.Now, loc), ahead+1, zone)
-	window := Range{s.Key.At(edges[0]), s.Key.At(edges[len(edges)-1])}
+	window := s.Window(u, ahead, loc)
 	var list []Child
 	for _, c := range s.Children {
 		if c.Pending && c.Overlaps(window) {

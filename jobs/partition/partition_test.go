@@ -294,7 +294,7 @@ func TestInterruptedLeavesNothing(t *testing.T) {
 			if name == "cancelled" && (!errors.Is(err, context.Canceled) || time.Since(begun) > time.Second) {
 				t.Errorf("after %v: %v", time.Since(begun), err)
 			}
-			if name == "cancelled" && err.Error() != "stopped; nothing was changed" {
+			if name == "cancelled" && err.Error() != "nothing was changed" {
 				t.Errorf("it says %q", err)
 			}
 			if name == "impatient" && !strings.Contains(err.Error(), "public.t is held by pid") {
