@@ -58,7 +58,7 @@ func (r *reader) readIndexes() error {
 	return r.each(`
 		SELECT x.indexrelid, x.indrelid, c.relname, pg_get_indexdef(x.indexrelid), x.indisvalid AND x.indisready AND x.indislive,
 			coalesce(quote_ident(ts.spcname), ''), CASE WHEN x.indisclustered THEN 'true' ELSE '' END, coalesce(d.description, ''),
-			c.relpages::bigint * current_setting('block_size')::bigint,
+			greatest(c.relpages, 0)::bigint * current_setting('block_size')::bigint,
 			coalesce(st.numbers, '{}'), coalesce(st.targets, '{}')
 		FROM pg_index x JOIN pg_class c ON c.oid = x.indexrelid
 		LEFT JOIN pg_tablespace ts ON ts.oid = c.reltablespace

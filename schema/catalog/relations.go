@@ -44,7 +44,7 @@ const relationsSQL = `
 		coalesce((SELECT string_agg(o, ', ' ORDER BY o COLLATE "C") FROM unnest(c.reloptions) o), ''),
 		coalesce((SELECT string_agg('toast.' || o, ', ' ORDER BY o COLLATE "C") FROM unnest(tc.reloptions) o), ''),
 		coalesce(pg_get_expr(c.relpartbound, 0), ''), coalesce(d.description, ''),
-		c.reltuples, c.relpages::bigint * current_setting('block_size')::bigint, c.relispopulated
+		c.reltuples, greatest(c.relpages, 0)::bigint * current_setting('block_size')::bigint, c.relispopulated
 	FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 	LEFT JOIN pg_type rt ON rt.oid = c.reltype
 	LEFT JOIN pg_class tc ON tc.oid = c.reltoastrelid AND tc.reloptions IS NOT NULL
@@ -126,7 +126,7 @@ func (r *reader) placeRelation(c *relation) {
 	o.set(FactOptions, join(c.options, c.toastOptions)).set(FactAccessMethod, c.accessMethod).set(FactTablespace, c.tablespace)
 	o.Notes = Notes{Rows: int64(c.rows), Bytes: c.bytes, Populated: c.populated && c.kind == "m"}
 	if c.kind == "p" {
-		o.Notes.Rows = -1 // its partitions' rows are added up below
+		o.Notes = Notes{Partitioned: true} // its partitions are added up below
 	}
 	if c.key.Kind == Table {
 		o.set(FactPartitionKey, c.partKey).set(FactPersistence, c.persistence).set(FactRLS, c.rowSecurity).
@@ -153,8 +153,13 @@ func (r *reader) placePartition(c *relation, all map[uint32]*relation, under map
 		return
 	}
 	r.children = append(r.children, Child{Parent: parent.key, Table: TableKey(c.schema, c.name), Bound: c.bound, Leaf: c.kind != "p"})
-	if o, ok := r.objects[root.key]; ok && c.kind != "p" && c.rows > 0 {
-		o.Notes.Rows, o.Notes.Bytes = max(o.Notes.Rows, 0)+int64(c.rows), o.Notes.Bytes+c.bytes
+	if o, ok := r.objects[root.key]; ok && c.kind != "p" {
+		o.Notes.Leaves++
+		if c.rows < 0 {
+			o.Notes.Unknown++
+		} else {
+			o.Notes.Rows, o.Notes.Bytes = o.Notes.Rows+int64(c.rows), o.Notes.Bytes+c.bytes
+		}
 	}
 	if r.scope.policy(root.key) {
 		under[root.key]++

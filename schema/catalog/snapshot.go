@@ -135,9 +135,13 @@ type Object struct {
 
 // Notes are measurements of the live object.
 type Notes struct {
-	Rows     int64 // reltuples; -1 when never analysed
-	Bytes    int64 // relpages × block size: safe while somebody holds a strong lock
-	Position int   // attnum of a column
+	Rows  int64 // reltuples; -1 when never analysed; of a partitioned table the sum over the partitions that were
+	Bytes int64 // relpages × block size: safe while somebody holds a strong lock; never negative; summed likewise
+	// Of a partitioned table: that it is one, how many partitions hold rows, and how many of them were never analysed.
+	Partitioned     bool
+	Leaves, Unknown int
+
+	Position int // attnum of a column
 	// Like is the live table's column that a declared column of its archive is made like: archived rows get its default.
 	Like      Key
 	Populated bool // of a materialised view

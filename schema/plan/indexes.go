@@ -129,7 +129,7 @@ func (b *builder) dropIndex(k catalog.Key, live *catalog.Object) {
 	}
 	ours := strings.HasSuffix(k.Name, oldSuffix) || strings.HasSuffix(k.Name, newSuffix)
 	if b.fates[k] == drop && !ours && live.Fact(catalog.FactValid) == "" {
-		s.Hazards = []Hazard{{BreaksCode, "queries that rely on it become slow (" + volume(live.Notes.Bytes) + ")"}}
+		s.Hazards = []Hazard{{BreaksCode, "queries that rely on it become slow (" + indexSize(live) + ")"}}
 	}
 	out := b.add(drops, k, s)
 	if !together {

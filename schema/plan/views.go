@@ -61,7 +61,7 @@ func (b *builder) populate(k catalog.Key, want *catalog.Object, s *Statement) mo
 		return together
 	case live != nil:
 		s.Reason += "; it is filled again at once, since it was before"
-		s.Hazards = append(s.Hazards, Hazard{LongLock, "readers of " + k.String() + " wait while its query runs (" + volume(live.Notes.Bytes) + ")"})
+		s.Hazards = append(s.Hazards, Hazard{LongLock, "readers of " + k.String() + " wait while its query runs (" + size(live) + ")"})
 		return together
 	case !want.Notes.Populated:
 		s.SQL += "\nWITH NO DATA"
@@ -104,12 +104,12 @@ func (b *builder) alterView(k catalog.Key, live, want *catalog.Object) {
 	}
 	if d, ok := b.delta(k, catalog.FactAccessMethod); ok {
 		b.add(alters, k, Statement{SQL: word + name(k) + " SET ACCESS METHOD " + orDefault(d.Declared, "heap"), Reason: describe(d), Lock: lock,
-			Hazards: []Hazard{{Rewrite, k.String() + " is written again whole under ACCESS EXCLUSIVE (" + volume(live.Notes.Bytes) + ")"}}})
+			Hazards: []Hazard{{Rewrite, k.String() + " is written again whole under ACCESS EXCLUSIVE (" + size(live) + ")"}}})
 		b.cover(k, d.Name)
 	}
 	if d, ok := b.delta(k, catalog.FactTablespace); ok {
 		b.add(alters, k, Statement{SQL: word + name(k) + " SET TABLESPACE " + orDefault(d.Declared, "pg_default"), Reason: describe(d), Lock: lock,
-			Hazards: []Hazard{{Rewrite, k.String() + " is copied whole under ACCESS EXCLUSIVE (" + volume(live.Notes.Bytes) + ")"}}})
+			Hazards: []Hazard{{Rewrite, k.String() + " is copied whole under ACCESS EXCLUSIVE (" + size(live) + ")"}}})
 		b.cover(k, d.Name)
 	}
 	b.viewColumns(k, live, want)

@@ -22,10 +22,23 @@ func describe(d catalog.Delta) string {
 	if strings.Contains(d.Live+d.Declared, "\n") || len(d.Live) > 80 || len(d.Declared) > 80 {
 		return d.Name + " differs, " + firstDifference(d.Live, d.Declared)
 	}
+	if d.Name == catalog.FactEnabled && d.Live+d.Declared == partlyDisabled {
+		return fmt.Sprintf("%s, declared is %s", enforcedWords(d.Live), enforcedWords(d.Declared))
+	}
 	if d.Name == catalog.FactEnabled {
 		return fmt.Sprintf("it is %s, declared is %s", cmp.Or(d.Live, "enabled"), cmp.Or(d.Declared, "enabled"))
 	}
 	return fmt.Sprintf("%s is %s, declared is %s", d.Name, orNone(d.Live), orNone(d.Declared))
+}
+
+// partlyDisabled is the fact of a foreign key of whose triggers some are disabled, and others not.
+const partlyDisabled = "partly disabled"
+
+func enforcedWords(enabled string) string {
+	if enabled == partlyDisabled {
+		return "it is enforced only in part, since some of its triggers are disabled (ALTER TABLE … DISABLE TRIGGER)"
+	}
+	return "enforced, with all its triggers enabled"
 }
 
 func orNone(s string) string {
@@ -77,14 +90,31 @@ func excerpt(s string) string {
 
 // size tells how much a live table holds, as far as the server's estimates say.
 func size(o *catalog.Object) string {
+	const unknown = "size not known yet (never analysed)"
 	if o == nil {
-		return "unknown size"
+		return unknown
 	}
-	rows := "an unknown number of rows (never analysed)"
-	if o.Notes.Rows >= 0 {
-		rows = "about " + thousands(o.Notes.Rows) + " rows"
+	n := o.Notes
+	known := "about " + thousands(n.Rows) + " rows, " + volume(n.Bytes)
+	switch {
+	case n.Partitioned && n.Leaves == 0:
+		return "it has no partitions, and so no rows"
+	case n.Partitioned && n.Unknown == n.Leaves, !n.Partitioned && n.Rows < 0:
+		return unknown
+	case n.Bytes == 0 && n.Unknown == 0:
+		return "size not known yet (empty when last analysed)"
+	case n.Unknown > 0:
+		return known + ", and " + count(n.Unknown, "partition") + " never analysed"
 	}
-	return rows + ", " + volume(o.Notes.Bytes)
+	return known
+}
+
+// indexSize tells how large an index is, as far as the server has noted it; of a partitioned one it notes nothing.
+func indexSize(o *catalog.Object) string {
+	if o.Notes.Bytes == 0 {
+		return "size not known yet"
+	}
+	return volume(o.Notes.Bytes)
 }
 
 func volume(n int64) string {
