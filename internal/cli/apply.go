@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/pgtender/pgtender/internal/config"
+	"github.com/pgtender/pgtender/internal/pg"
 	"github.com/pgtender/pgtender/schema"
 	"github.com/pgtender/pgtender/schema/apply"
 	"github.com/pgtender/pgtender/schema/plan"
@@ -120,7 +121,7 @@ func (a *app) approve(env *config.Env, auto bool) error {
 	if !a.interactive() {
 		return errors.New("nobody is there to approve the plan; nothing was changed. To apply it without being asked: --auto-approve")
 	}
-	fmt.Fprintf(a.stdout, "\nApply this to env %q? [y/N] ", env.Name)
+	fmt.Fprintf(a.stdout, "\nApply this to %s? [y/N] ", pg.Redact(env.URL))
 	answer, err := bufio.NewReader(a.stdin).ReadString('\n')
 	if answer = strings.ToLower(strings.TrimSpace(answer)); err == nil && (answer == "y" || answer == "yes") {
 		return nil

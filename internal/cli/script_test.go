@@ -283,5 +283,5 @@ func picture(t testing.TB, url string) []string {
 	counts := rowsOf(t, url, `
 		SELECT coalesce(string_agg(format('SELECT %L, count(*) FROM %s', 'rows of ' || oid::regclass, oid::regclass), ' UNION ALL ' ORDER BY oid::regclass::text), 'SELECT ')
 		FROM pg_class WHERE oid >= 16384 AND relkind IN ('r', 'm') AND relispopulated`)
-	return append(out, rowsOf(t, url, counts[0])...)
+	return append(out, slices.Sorted(slices.Values(rowsOf(t, url, counts[0])))...)
 }
