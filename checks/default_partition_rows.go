@@ -2,53 +2,167 @@ package checks
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/pgtender/pgtender/internal/parts"
+	"github.com/pgtender/pgtender/internal/pg"
 )
 
 // defaultPartitionRows counts the rows that no partition wanted: they keep a partition of their time from being attached. Source:
-// the DEFAULT partition's live rows in the statistics, which follow within a second of the commit and need no lock. Unit: rows; 0
-// without a DEFAULT. Warning above 0. Remedy: the partition job moves them.
+// the DEFAULT partition's live rows in the statistics, which follow within a second of the commit and need no lock; where an index begins
+// with the key, its first and last row besides. Unit: rows; 0 without a DEFAULT. Warning above 0. Remedy: the partition job moves those of
+// the time that the policy keeps ahead; the others need a partition made by hand, or must go.
 func defaultPartitionRows(r *readings) Check {
 	return partitionCheck("default_partition_rows", "rows", r, func(ctx context.Context, tx pgx.Tx, all []kept) ([]Finding, error) {
 		rows, err := defaultRows(ctx, tx, all)
 		if err != nil {
 			return nil, err
 		}
-		return each(func(k kept) Finding {
+		out, err := each(func(k kept) Finding {
 			f := Finding{Message: "it has no DEFAULT partition"}
 			if k.Default != nil {
-				f.Value = float64(rows[k.Default.OID])
+				f.Value = float64(rows[k.Default.OID].live)
 				f.Message = fmt.Sprintf("its DEFAULT partition %s is empty", k.Default.Table)
 			}
 			f.Samples = []Sample{{"pgtender_default_partition_rows", k.labels(), f.Value}}
-			if f.Value > 0 {
-				f.Status, f.Remedy = Warning, "pgtender job run partition --table "+k.policy.Table.String()
-				f.Message = fmt.Sprintf("about %.0f rows lie in its DEFAULT partition %s, because no other wanted them", f.Value, k.Default.Table)
-			}
 			return f
 		})(ctx, tx, all)
+		for i := range out {
+			if out[i].Value > 0 && err == nil {
+				err = all[i].judgeDefault(ctx, tx, &out[i], rows[all[i].Default.OID], r.env.Daemon.Location)
+			}
+		}
+		return out, err
 	})
 }
 
-// defaultRows are the live rows of the DEFAULT partitions, by oid.
-func defaultRows(ctx context.Context, tx pgx.Tx, all []kept) (map[uint32]int64, error) {
-	var oids []uint32
-	for _, k := range all {
-		if k.Default != nil {
-			oids = append(oids, k.Default.OID)
+// judgeDefault words what lies in a DEFAULT partition. As the ranges that partitions hold are none of its, rows that the job would
+// move are there only while a wanted partition is missing.
+func (k kept) judgeDefault(ctx context.Context, tx pgx.Tx, f *Finding, facts defaultFacts, loc *time.Location) error {
+	verb := "lie"
+	if f.Value == 1 {
+		verb = "lies"
+	}
+	f.Status = Warning
+	f.Message = fmt.Sprintf("about %s %s in its DEFAULT partition %s, because no other wanted %s", many(int64(f.Value), "row"), verb, k.Default.Table,
+		map[bool]string{true: "it", false: "them"}[f.Value == 1])
+	job := "pgtender job run partition --table " + k.policy.Table.String()
+	window := k.Window(k.policy.Interval, k.policy.Ahead, loc)
+	var first, last *time.Time
+	if facts.indexed {
+		var err error
+		if first, last, err = k.ends(ctx, tx); err != nil {
+			return err
 		}
 	}
-	out := map[uint32]int64{}
-	rows, err := tx.Query(ctx, "SELECT o, pg_stat_get_live_tuples(o) FROM unnest($1::oid[]) AS o", oids)
+	if first != nil {
+		f.Message += fmt.Sprintf("; the first of %s, the last of %s", first.Format(time.RFC3339), last.Format(time.RFC3339))
+	}
+	if len(k.Missing(k.policy.Interval, k.policy.Ahead, loc)) > 0 {
+		f.Remedy = job + "  -- moves rows up to " + boundText(window.Upper) + "; others need a partition made by hand, or must go"
+		return nil
+	}
+	f.Message += fmt.Sprintf(". They are of times other than what the policy keeps (%s to %s), so the partition job does not move them", boundText(window.Lower), boundText(window.Upper))
+	f.Remedy = k.byHand(facts, first, loc)
+	return nil
+}
+
+// byHand makes a partition of the interval that the time lies in, and moves its rows there.
+func (k kept) byHand(facts defaultFacts, t *time.Time, loc *time.Location) string {
+	name := "_by_hand"
+	bounds, check := "FOR VALUES FROM (…) TO (…)", pg.Ident(k.Key.Column)+" >= … AND "+pg.Ident(k.Key.Column)+" < …"
+	if t != nil {
+		edges := parts.Boundaries(k.policy.Interval, *t, 1, k.Key.Zone(loc))
+		r := parts.Range{Lower: k.Key.At(edges[0]), Upper: k.Key.At(edges[1])}
+		name = "_from_" + edges[0].In(k.Key.Zone(loc)).Format("2006_01_02")
+		bounds, check = k.Key.ForValues(r), k.Key.Check(r)
+	}
+	made, table := pg.Ident(k.Table.Schema, parts.Fit(k.Table.Name, name)), quoted(k.Table)
+	list := []string{
+		"BEGIN", fmt.Sprintf("LOCK TABLE %s IN ACCESS EXCLUSIVE MODE", table),
+		fmt.Sprintf("CREATE TABLE %s (LIKE %s INCLUDING ALL EXCLUDING IDENTITY)", made, table),
+		fmt.Sprintf("WITH moved AS (DELETE FROM %s WHERE %s RETURNING %s) INSERT INTO %s (%s) SELECT %s FROM moved",
+			quoted(k.Default.Table), check, facts.columns, made, facts.columns, facts.columns),
+		fmt.Sprintf("ALTER TABLE %s ATTACH PARTITION %s %s", table, made, bounds), "COMMIT",
+	}
+	return fmt.Sprintf("delete them, if they are mistakes: DELETE FROM %s WHERE %s;  -- or make their partition, while nobody else works on the table: %s;",
+		quoted(k.Default.Table), check, strings.Join(list, "; "))
+}
+
+// ends are the times of the first and the last row of the DEFAULT partition, by an index; nil when they are not to be had: the partition is
+// locked, the role may not read it, an infinite time, half a second is not enough.
+func (k kept) ends(ctx context.Context, tx pgx.Tx) (first, last *time.Time, err error) {
+	inner, err := tx.Begin(ctx) // so that what fails here costs no more than the times
+	if err != nil {
+		return nil, nil, err
+	}
+	key := pg.Ident(k.Key.Column)
+	at := key + "::timestamptz"
+	switch {
+	case k.Key.Type == parts.UUIDv7:
+		at = "uuid_extract_timestamp(" + key + ")"
+	case k.Key.Naive():
+		at = key + "::timestamp AT TIME ZONE 'UTC'"
+	}
+	end := func(order string) string {
+		return fmt.Sprintf("(SELECT %s FROM %s ORDER BY %s %s LIMIT 1)", at, quoted(k.Default.Table), key, order)
+	}
+	_, err = inner.Exec(ctx, "SET LOCAL enable_seqscan = off; SET LOCAL row_security = off; SET LOCAL statement_timeout = 500")
+	if err == nil {
+		err = inner.QueryRow(ctx, "SELECT "+end("ASC")+", "+end("DESC")).Scan(&first, &last)
+	}
+	if rerr := inner.Rollback(ctx); rerr != nil {
+		return nil, nil, rerr
+	}
+	if err != nil || first == nil || last == nil {
+		var scan pgx.ScanArgError
+		if err == nil || pg.Code(err) != "" || errors.As(err, &scan) {
+			return nil, nil, nil
+		}
+		return nil, nil, err
+	}
+	a, b := first.UTC(), last.UTC()
+	return &a, &b, nil
+}
+
+// defaultFacts are what the catalog knows of a DEFAULT partition: its live rows, whether an index begins with the key, and the columns
+// that are not generated, for SQL.
+type defaultFacts struct {
+	live    int64
+	indexed bool
+	columns string
+}
+
+// defaultRows reads the facts of the DEFAULT partitions, by oid.
+func defaultRows(ctx context.Context, tx pgx.Tx, all []kept) (map[uint32]defaultFacts, error) {
+	var oids []uint32
+	var keys []string
+	for _, k := range all {
+		if k.Default != nil {
+			oids, keys = append(oids, k.Default.OID), append(keys, k.Key.Column)
+		}
+	}
+	out := map[uint32]defaultFacts{}
+	rows, err := tx.Query(ctx, `
+		SELECT o, pg_stat_get_live_tuples(o), EXISTS (
+		         SELECT FROM pg_index i JOIN pg_attribute a ON a.attrelid = o AND a.attnum = i.indkey[0]
+		           JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_am m ON m.oid = x.relam AND m.amname = 'btree'
+		          WHERE i.indrelid = o AND i.indisvalid AND i.indpred IS NULL AND a.attname = key),
+		       (SELECT coalesce(string_agg(quote_ident(attname), ', ' ORDER BY attnum), '') FROM pg_attribute
+		         WHERE attrelid = o AND attnum > 0 AND NOT attisdropped AND attgenerated = '')
+		  FROM unnest($1::oid[], $2::text[]) AS t(o, key)`, oids, keys)
 	if err != nil {
 		return nil, err
 	}
 	var oid uint32
-	var n int64
-	_, err = pgx.ForEachRow(rows, []any{&oid, &n}, func() error {
-		out[oid] = n
+	var f defaultFacts
+	_, err = pgx.ForEachRow(rows, []any{&oid, &f.live, &f.indexed, &f.columns}, func() error {
+		out[oid] = f
 		return nil
 	})
 	return out, err

@@ -117,13 +117,53 @@ func TestDefaultPartitionRows(t *testing.T) {
 	b.want(check, "public.events", OK, "public.events_rest is empty")
 	b.exec("INSERT INTO public.events SELECT now() + interval '10 days', i FROM generate_series(1, 7) i")
 	pgtest.Eventually(t, b.url, "SELECT pg_stat_get_live_tuples('public.events_rest'::regclass) = 7")
-	f := b.want(check, "public.events", Warning, "about 7 rows")
+	f := b.want(check, "public.events", Warning, "about 7 rows lie in", "pgtender job run partition --table public.events  -- moves rows up to")
 	if sample(t, f, "pgtender_default_partition_rows", "public", "events") != 7 {
 		t.Errorf("finding: %+v", f)
 	}
 	b.exec("DELETE FROM public.events_rest")
 	pgtest.Eventually(t, b.url, "SELECT pg_stat_get_live_tuples('public.events_rest'::regclass) = 0")
 	b.want(check, "public.events", OK)
+}
+
+// Rows of other times than those kept ahead are not moved by the job, so its command is no remedy.
+func TestDefaultPartitionRowsOfOtherTimes(t *testing.T) {
+	b := newBench(t, eventsDDL, days(0, 21), "ALTER TABLE public.events ADD d int GENERATED ALWAYS AS (v * 2) STORED, ADD id bigint GENERATED ALWAYS AS IDENTITY",
+		"CREATE TABLE public.events_rest PARTITION OF public.events DEFAULT", "INSERT INTO public.events VALUES ('2090-05-01 12:00+00', 1)")
+	check := defaultPartitionRows(&readings{env: eventsEnv(t)})
+	count := func(n int) {
+		pgtest.Eventually(t, b.url, "SELECT pg_stat_get_live_tuples('public.events_rest'::regclass) = $1", n)
+	}
+	count(1)
+	f := b.want(check, "public.events", Warning, "about 1 row lies in its DEFAULT partition public.events_rest", "the partition job does not move them", "FOR VALUES FROM (…) TO (…)")
+	if strings.Contains(f.Remedy, "pgtender job run") {
+		t.Errorf("remedy %q", f.Remedy)
+	}
+	b.exec("CREATE INDEX ON public.events (at)", "INSERT INTO public.events VALUES ('1990-05-01 12:00+00', 1)")
+	count(2)
+	b.want(check, "public.events", Warning, "about 2 rows lie in", "the first of 1990-05-01T12:00:00Z, the last of 2090-05-01T12:00:00Z", "FROM ('1990-05-01 00:00:00+00')")
+
+	// The times are a courtesy: a lock costs them, and no answer.
+	_, end := b.session("LOCK TABLE public.events_rest IN ACCESS EXCLUSIVE MODE")
+	f = b.want(check, "public.events", Warning, "about 2 rows lie in")
+	if strings.Contains(f.Message, "the first of") {
+		t.Errorf("read beside a lock: %s", f.Message)
+	}
+	end()
+
+	// Both remedies do what they say.
+	f = b.want(check, "public.events", Warning, "1990")
+	b.exec(f.Remedy[strings.Index(f.Remedy, "BEGIN;"):])
+	count(1)
+	f = b.want(check, "public.events", Warning, "the first of 2090")
+	b.exec(f.Remedy[strings.Index(f.Remedy, "DELETE FROM"):strings.Index(f.Remedy, "  -- or make")])
+	count(0)
+	b.want(check, "public.events", OK)
+	pgtest.Eventually(t, b.url, "SELECT count(*) = 1 AND min(d) = 2 FROM public.events")
+
+	b.exec("INSERT INTO public.events VALUES ('infinity', 1)")
+	count(1)
+	b.want(check, "public.events", Warning, "about 1 row lies in")
 }
 
 func TestDetachPending(t *testing.T) {
