@@ -191,7 +191,7 @@ func (r *refresher) refresh(ctx context.Context, tx pgx.Tx, w way, v *view) (job
 		},
 	}
 	if !w.concurrently {
-		result.Summary = fmt.Sprintf("refreshed plainly in %s, because %s: %d rows", round(took), w.reason, in)
+		result.Summary = fmt.Sprintf("refreshed plainly in %s, because %s: %s", round(took), w.reason, rowCount(in))
 		result.Detail["reason"] = w.reason
 		if v.UsableIndex == "" && r.policy.Concurrently {
 			result.Summary += "; it has no usable unique index, so the next refresh will be refused"
@@ -201,7 +201,7 @@ func (r *refresher) refresh(ctx context.Context, tx pgx.Tx, w way, v *view) (job
 		if in+out == 0 {
 			result.Outcome = jobs.Noop
 		}
-		result.Summary = fmt.Sprintf("refreshed concurrently in %s: %d rows written, %d removed", round(took), in, out)
+		result.Summary = fmt.Sprintf("refreshed concurrently in %s: %s written, %d removed", round(took), rowCount(in), out)
 	}
 	if r.policy.When == config.RefreshAuto {
 		const why = "this version does not yet prove a refresh needless"
@@ -209,6 +209,14 @@ func (r *refresher) refresh(ctx context.Context, tx pgx.Tx, w way, v *view) (job
 		result.Detail["auto"] = why
 	}
 	return result, nil
+}
+
+// rowCount is 1 row, or 2 rows.
+func rowCount(n int64) string {
+	if n == 1 {
+		return "1 row"
+	}
+	return fmt.Sprintf("%d rows", n)
 }
 
 // remember notes when the view was last fresh: it shows the data of the transaction's start, or newer.

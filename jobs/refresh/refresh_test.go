@@ -159,7 +159,7 @@ func TestConcurrentRefreshCountsRowsAndWAL(t *testing.T) {
 func TestNeverPopulatedIsFilledPlainlyFirst(t *testing.T) {
 	b := newBench(t, "CREATE MATERIALIZED VIEW public.mv AS SELECT 1 AS id WITH NO DATA", "CREATE UNIQUE INDEX ON public.mv (id)")
 	r := b.must(policy("mv"))
-	if r.Detail["concurrently"] != false || !strings.Contains(r.Summary, "never populated") || !strings.Contains(r.Summary, ": 1 rows") {
+	if r.Detail["concurrently"] != false || !strings.Contains(r.Summary, "never populated") || !strings.Contains(r.Summary, ": 1 row") {
 		t.Errorf("result %+v", r)
 	}
 	if r := b.must(policy("mv")); r.Detail["concurrently"] != true {
