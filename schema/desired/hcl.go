@@ -86,7 +86,14 @@ type hclWalk struct {
 	column   *hclsyntax.Block
 	places   map[[2]string]*place  // by schema and table
 	blocks   map[string]config.Pos // schemas and enums, as schema.public
+	schemas  []schemaRef
 	virtuals []virtualColumn
+}
+
+// schemaRef is a place where a table or an enum says which schema it is in.
+type schemaRef struct {
+	name string
+	pos  config.Pos
 }
 
 // parseHCL reads and checks the files. The VIRTUAL columns in the parsed syntax are replaced by STORED ones with
@@ -102,6 +109,13 @@ func parseHCL(files []*file, wrong *problems) (*hclparse.Parser, *hclWalk) {
 			continue
 		}
 		w.body("a schema file", parsed.Body.(*hclsyntax.Body), documentShape())
+	}
+	sound := len(*wrong) == 0 // a file that cannot be read may have it
+	for _, ref := range w.schemas {
+		if _, ok := w.blocks["schema."+ref.name]; !ok && sound {
+			wrong.add(ref.pos, "no .hcl source declares the schema %q: write schema %q {} into one of them, as Atlas wants it, also when the schema is there already",
+				ref.name, ref.name)
+		}
 	}
 	return parser, w
 }
@@ -167,6 +181,11 @@ func (w *hclWalk) block(b *hclsyntax.Block, s *shape) {
 	if n := len(b.Labels); n < s.least || n > s.most {
 		w.wrong.add(w.pos(b.TypeRange), "block %q has %d labels in place of %s", b.Type, n, between(s.least, s.most))
 		return
+	}
+	if attr := b.Body.Attributes["schema"]; attr != nil {
+		if path := traversal(attr.Expr); len(path) == 2 && path[0] == "schema" {
+			w.schemas = append(w.schemas, schemaRef{path[1], w.pos(attr.Expr.Range())})
+		}
 	}
 	switch b.Type {
 	case "table":

@@ -79,6 +79,8 @@ var refusals = []struct{ name, source, want string }{
 	{"hcl view", "schema \"public\" {}\nview \"v\" {\n  as = \"SELECT 1\"\n}", "f.hcl:2:1: block \"view\" would be passed over or refused by Atlas: declare it in a .sql file beside this one"},
 	{"hcl domain", "schema \"public\" {}\ndomain \"d\" {\n  type = int\n}", "f.hcl:2:1: block \"domain\" would be passed over or refused by Atlas: declare it in a .sql file beside this one"},
 	{"hcl unknown block", "schema \"public\" {}\ntabel \"t\" {}", "f.hcl:2:1: a schema file has no block \"tabel\" that Atlas would read (it has enum, locals, schema, table)"},
+	{"hcl no schema", "table \"t\" {\n  schema = schema.public\n  column \"a\" { type = int }\n}",
+		"f.hcl:2:12: no .hcl source declares the schema \"public\": write schema \"public\" {} into one of them, as Atlas wants it, also when the schema is there already"},
 	{"hcl variable", "variable \"x\" {\n  type = string\n}", "f.hcl:1:1: block \"variable\": a schema file takes no input: use locals"},
 	{"hcl top attribute", "a = 1", "f.hcl:1:1: a schema file has no attribute \"a\" that Atlas would read"},
 	{"hcl table attribute", tableHCL("unlogged = true"), "f.hcl:4:3: block \"table\" has no attribute \"unlogged\" that Atlas would read (it has comment, depends_on, schema); what HCL cannot say goes into a .sql file beside this one"},
