@@ -39,3 +39,23 @@ func TestSizesInHazards(t *testing.T) {
 		})
 	}
 }
+
+// TestPartlyEnforcedForeignKey: a foreign key of which one trigger is off is told of in words, and made whole.
+func TestPartlyEnforcedForeignKey(t *testing.T) {
+	t.Parallel()
+	const tables = "CREATE TABLE public.p (id int PRIMARY KEY); CREATE TABLE public.c (a int REFERENCES public.p);"
+	scope := catalog.Scope{Schemas: []string{"public"}}
+	conn, other := connect(t, pgtest.Database(t)), connect(t, pgtest.Database(t))
+	exec(t, conn, tables+`DO $$ BEGIN EXECUTE (SELECT format('ALTER TABLE public.c DISABLE TRIGGER %I', tgname)
+		FROM pg_trigger WHERE tgrelid = 'public.c'::regclass ORDER BY tgname LIMIT 1); END $$`)
+	exec(t, other, tables)
+	p, err := plan.Make(read(t, conn, scope), read(t, other, scope), plan.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = "constraint public.c.c_a_fkey: it is enforced only in part, since some of its triggers are disabled (ALTER TABLE … DISABLE TRIGGER), " +
+		"declared is enforced, with all its triggers enabled"
+	if text := text(t, p); !strings.Contains(text, want) {
+		t.Errorf("no %q in\n%s", want, text)
+	}
+}
