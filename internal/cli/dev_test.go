@@ -106,16 +106,17 @@ func TestDev(t *testing.T) {
 // With the connection string of a server nothing is started. In a database that holds something, nothing is loaded or taken away.
 func TestDevOnADatabaseInUse(t *testing.T) {
 	t.Parallel()
-	url := pgtest.DatabaseFrom(t, registry(t))
+	url := ground(t)
 	pgtest.Exec(t, url, "CREATE TABLE mine (a int)", "INSERT INTO mine VALUES (1)")
-	dir := devFolder(t)
+	declared := filepath.Dir(groundFile(t))
+	dir := folder(t, "atlas.hcl", contents(t, declared+"/atlas.hcl"), "schema.sql", contents(t, declared+"/schema.sql"))
 	p := dev(t, dir, "DATABASE_URL="+url)
 	p.toured()
 	if !strings.Contains(p.stdout.String(), " is not empty: no sample data are loaded.\n") {
 		t.Errorf("it did not say that nothing is loaded:\n%s", &p.stdout)
 	}
-	if got := scalar(t, url, "SELECT (SELECT count(*) FROM mine), (SELECT count(*) FROM ai_models)"); got != "1|0" {
-		t.Errorf("rows of mine and of the registry: %s", got)
+	if got := scalar(t, url, "SELECT (SELECT count(*) FROM mine), to_regclass('ai_models') IS NULL"); got != "1|true" {
+		t.Errorf("rows of mine, and no registry: %s", got)
 	}
 	if _, err := os.Stat(filepath.Join(dir, ".pgtender", "data")); err == nil {
 		t.Error("a server was made")
