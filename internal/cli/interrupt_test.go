@@ -6,7 +6,9 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -215,5 +217,71 @@ func (c interruption) still(t *testing.T, url, rows string) {
 	pgtest.Eventually(t, url, nobodyIsLeft)
 	if got := scalar(t, url, allEvents); got != rows {
 		t.Errorf("live and archived rows are now %s, were %s", got, rows)
+	}
+}
+
+// A daemon that waits for its server, or one that loads the sources, stops at once.
+func TestStopWhileStarting(t *testing.T) {
+	t.Parallel()
+	waiting := start(t, t.TempDir(), []string{"DATABASE_URL=postgres://u@127.0.0.1:1/d"}, "--config", groundFile(t), "run")
+	waiting.logged("cannot begin yet, trying again")
+	waiting.terminate()
+
+	dir := folder(t, "s.sql", "CREATE MATERIALIZED VIEW v AS SELECT pg_catalog.pg_sleep(300) IS NULL AS slow;")
+	url := pgtest.Database(t)
+	loading := start(t, dir, nil, "--url", url, "--to", "s.sql", "run", "--listen", "127.0.0.1:0")
+	loading.logged("listening")
+	const scratch = "SELECT EXISTS (SELECT FROM pg_stat_activity s, pg_stat_activity k WHERE s.datname LIKE 'pgtender_scratch_%' AND s.wait_event = 'PgSleep' AND k.datname = current_database())"
+	pgtest.Eventually(t, url, scratch)
+	loading.terminate()
+	pgtest.Eventually(t, url, nobodyIsLeft)
+	if got := scalar(t, url, "SELECT to_regnamespace('pgtender') IS NULL"); got != "true" {
+		t.Error("the schema pgtender was made")
+	}
+}
+
+// `run --once`, told to stop, ends its running job and begins no other; the exit code says that not everything was done.
+func TestStopRunOnce(t *testing.T) {
+	t.Parallel()
+	url := ground(t)
+	defer knob("mv")(t, url)()
+	p := start(t, t.TempDir(), []string{"DATABASE_URL=" + url}, "--config", groundFile(t), "run", "--once")
+	pgtest.Eventually(t, url, "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND query ~ '^REFRESH' AND wait_event = 'PgSleep')")
+	p.signal(syscall.SIGTERM)
+	if code := p.wait(10 * time.Second); code != 1 {
+		t.Errorf("exit code %d", code)
+	}
+	if !matches(`(?m)^pgtender: refresh public.mv: stopped by shutdown`, p.stderr.String()) || !matches(`(?m)^pgtender: stopped before these were begun: analyze, work$`, p.stderr.String()) {
+		t.Errorf("it says:\n%s", &p.stderr)
+	}
+	if got := scalar(t, url, "SELECT job, outcome, error FROM pgtender.run WHERE job IN ('refresh', 'work')"); got != "refresh|failure|stopped by shutdown; what it had not committed was rolled back" {
+		t.Errorf("the ledger says %s", got)
+	}
+}
+
+// An apply, told to stop while it waits, says how far it came. The next one goes on from there.
+func TestStopApply(t *testing.T) {
+	t.Parallel()
+	url := ground(t)
+	pgtest.Exec(t, url, "DROP INDEX work_done_at", "DROP TABLE knobs CASCADE")
+	release := hold(t, url, "INSERT INTO work_done DEFAULT VALUES")
+	p := start(t, t.TempDir(), []string{"DATABASE_URL=" + url}, "--config", groundFile(t), "apply", "--auto-approve")
+	pgtest.Eventually(t, url, "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND query ~ '^CREATE INDEX CONCURRENTLY' AND wait_event_type = 'Lock')")
+	p.signal(syscall.SIGINT)
+	if code := p.wait(10 * time.Second); code != 1 {
+		t.Errorf("exit code %d", code)
+	}
+	if !matches(`^pgtender: statement 2 of 2 \(index public.work_done.work_done_at\): stopped before it had ended: .*\n  1 done: table public.knobs\n  2 .*: index public.work_done.work_done_at\n`, p.stderr.String()) {
+		t.Errorf("it says:\n%s", &p.stderr)
+	}
+	if got := scalar(t, url, "SELECT state FROM pgtender.applied_plan ORDER BY id DESC LIMIT 1"); got != "failed" {
+		t.Errorf("the journal says %s", got)
+	}
+	release()
+	if code, out := inProcess(t.Context(), "--config", groundFile(t), "--url", url, "apply", "--auto-approve"); code != 0 {
+		t.Errorf("the next one: %d %s", code, out)
+	}
+	if got := scalar(t, url, "SELECT indexrelid::regclass, indisvalid FROM pg_index WHERE indrelid = 'work_done'::regclass"); got != "work_done_at|true" {
+		t.Errorf("the indexes are now %q", got)
 	}
 }
