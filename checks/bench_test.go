@@ -11,7 +11,6 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/pgtender/pgtender/internal/config"
-	"github.com/pgtender/pgtender/internal/pg"
 	"github.com/pgtender/pgtender/internal/pgtest"
 	"github.com/pgtender/pgtender/internal/state"
 )
@@ -27,22 +26,12 @@ func newBench(t *testing.T, statements ...string) *bench {
 	t.Helper()
 	t.Parallel()
 	url := pgtest.Database(t)
-	b := &bench{t: t, url: url, pool: open(t, url)}
+	b := &bench{t: t, url: url, pool: pgtest.Pool(t, url)}
 	if err := state.Ensure(t.Context(), b.pool); err != nil {
 		t.Fatal(err)
 	}
 	b.exec(statements...)
 	return b
-}
-
-func open(t *testing.T, url string) *pgxpool.Pool {
-	t.Helper()
-	pool, err := pg.Open(t.Context(), url, 3)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(pool.Close)
-	return pool
 }
 
 func (b *bench) exec(statements ...string) {

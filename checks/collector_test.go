@@ -169,7 +169,7 @@ func TestFailureDropsFindingsAndLetsTheAgeGrow(t *testing.T) {
 func TestWhatIsNotThereYetIsNoFailure(t *testing.T) {
 	t.Parallel()
 	url := pgtest.Database(t)
-	pool := open(t, url)
+	pool := pgtest.Pool(t, url)
 	core, logs := observer.New(zapcore.InfoLevel)
 	var drift Drift
 	now := func() time.Time { return time.Unix(1e9, 0) }
@@ -278,7 +278,7 @@ func TestCollectorSurvivesTheServersStop(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Private(t)
 	b := &bench{t: t, url: server.URL("postgres")}
-	b.pool = open(t, b.url)
+	b.pool = pgtest.Pool(t, b.url)
 	all := []Check{ioSettings(), lockWaits(time.Minute, time.Hour), schemaDrift(time.Now, func() Drift { return Drift{At: time.Now()} })}
 	for i := range all {
 		all[i].Every = 20 * time.Millisecond

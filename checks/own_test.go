@@ -23,7 +23,7 @@ func sqlCheck(sql string, limits ...float64) Check {
 func TestOwnCheck(t *testing.T) {
 	b := newBench(t, "CREATE TABLE public.errors (n numeric)", "INSERT INTO public.errors VALUES (0.01)",
 		"DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET search_path = public', current_database()); END $$")
-	b.pool = open(t, b.url)
+	b.pool = pgtest.Pool(t, b.url)
 	check := sqlCheck("SELECT max(n) FROM errors;", 0.05, 0.2) // by the database's search_path
 	if f := b.want(check, "", OK); f.Value != 0.01 {
 		t.Errorf("value %g", f.Value)

@@ -51,7 +51,7 @@ func TestIdleInTransaction(t *testing.T) {
 func TestSessionsAreUnknownToTheUnprivileged(t *testing.T) {
 	b := newBench(t)
 	url := pgtest.Role(t, b.url)
-	pool := open(t, url)
+	pool := pgtest.Pool(t, url)
 	for _, check := range []Check{longTransaction(soon), idleInTransaction(soon)} {
 		r := ask(t, pool, check)
 		if r.Status() != Unknown || r.Findings[0].Remedy != `GRANT pg_monitor TO "`+user(url)+`";` {
@@ -95,7 +95,7 @@ func TestIOSettings(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Private(t, "io_combine_limit=64", "io_max_combine_limit=32")
 	b := &bench{t: t, url: server.URL("postgres")}
-	b.pool = open(t, b.url)
+	b.pool = pgtest.Pool(t, b.url)
 	check := ioSettings()
 	f := b.want(check, "", OK)
 	for name, want := range map[string]float64{"io_combine_limit": 32, "io_max_combine_limit": 32, "effective_io_concurrency": 16, "track_io_timing": 0, "io_workers": 3} {

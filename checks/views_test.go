@@ -105,7 +105,7 @@ func TestMatviewPrivileges(t *testing.T) {
 	check := matviewPrivileges(env)
 	b.want(check, "s.mv", OK)
 	url := pgtest.Role(t, b.url)
-	pool := open(t, url)
+	pool := pgtest.Pool(t, url)
 	r := ask(t, pool, check)
 	if r.Status() != Critical || r.Findings[0].Value != 2 {
 		t.Fatalf("result: %+v", r)

@@ -114,11 +114,7 @@ type rig struct {
 // assemble makes a runner that is not running.
 func assemble(t *testing.T, url string, c jobs.Clock, change func(*jobs.Options), tasks ...jobs.Task) *rig {
 	t.Helper()
-	pool, err := pg.Open(t.Context(), url, 4)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(pool.Close)
+	pool := pgtest.Pool(t, url)
 	r := &rig{t: t, url: url, pool: pool, ended: make(witness, 1000)}
 	opt := jobs.Options{URL: url, Pool: pool, Clock: c, Observer: r.ended, Look: 50 * time.Millisecond,
 		Log:        zaptest.NewLogger(t, zaptest.Level(zap.WarnLevel)),
@@ -126,6 +122,7 @@ func assemble(t *testing.T, url string, c jobs.Clock, change func(*jobs.Options)
 	if change != nil {
 		change(&opt)
 	}
+	var err error
 	if r.Runner, err = jobs.NewRunner(opt, tasks); err != nil {
 		t.Fatal(err)
 	}

@@ -11,7 +11,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/pgtender/pgtender/internal/config"
-	"github.com/pgtender/pgtender/internal/pg"
 	"github.com/pgtender/pgtender/internal/pgtest"
 	"github.com/pgtender/pgtender/schema"
 	"github.com/pgtender/pgtender/schema/catalog"
@@ -26,12 +25,7 @@ func registryEngine(t *testing.T) (*schema.Engine, *pgx.Conn) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	conn, err := pg.Dedicated(t.Context(), url, "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { conn.Close(context.Background()) })
-	return schema.New(env, nil), conn
+	return schema.New(env, nil), pgtest.Session(t, url)
 }
 
 func mustPlan(t *testing.T, e *schema.Engine) *plan.Plan {

@@ -10,19 +10,13 @@ import (
 	"github.com/jackc/pgx/v5"
 	"pgregory.net/rapid"
 
-	"github.com/pgtender/pgtender/internal/pg"
 	"github.com/pgtender/pgtender/internal/pgtest"
 )
 
 // connect opens one session on a database of the test's own.
 func connect(t testing.TB) *pgx.Conn {
 	t.Helper()
-	conn, err := pg.Dedicated(t.Context(), pgtest.Database(t), "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { conn.Close(t.Context()) })
-	return conn
+	return pgtest.Session(t, pgtest.Database(t))
 }
 
 // zones have daylight saving at unlike hours, half and quarter hours, a half-hour saving, a skipped day, a

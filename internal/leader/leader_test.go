@@ -173,6 +173,8 @@ func TestSessionLocks(t *testing.T) {
 		}
 	}
 	a.Close()
+	// The server process ends a moment after its connection.
+	pgtest.Eventually(t, url, "SELECT count(*) = 1 FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE '%: test'")
 	if got, err := b.TryLock(t.Context(), "x"); err != nil || !got {
 		t.Fatalf("after a's end: %v, %v", got, err)
 	}

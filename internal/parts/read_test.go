@@ -20,16 +20,6 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
 
-func connect(t *testing.T, url string) *pgx.Conn {
-	t.Helper()
-	conn, err := pg.Dedicated(t.Context(), url, "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { conn.Close(context.Background()) })
-	return conn
-}
-
 func exec(t *testing.T, conn *pgx.Conn, sql string) {
 	t.Helper()
 	if _, err := conn.Exec(t.Context(), sql); err != nil {
@@ -125,7 +115,7 @@ var everyKindShown = []string{
 func TestReadUnderAnySettingAndAnyLock(t *testing.T) {
 	t.Parallel()
 	url := pgtest.Database(t)
-	conn, holder := connect(t, url), connect(t, url)
+	conn, holder := pgtest.Session(t, url), pgtest.Session(t, url)
 	exec(t, conn, everyKind)
 	for _, settings := range []string{
 		"", "SET TimeZone = 'America/New_York'", "SET TimeZone = 'Asia/Kolkata'; SET DateStyle = 'SQL, DMY'",
@@ -147,7 +137,7 @@ func TestReadUnderAnySettingAndAnyLock(t *testing.T) {
 // What is printed for a bound is the same bound to the server.
 func TestLiteralsReadBack(t *testing.T) {
 	t.Parallel()
-	conn := connect(t, pgtest.Database(t))
+	conn := pgtest.Session(t, pgtest.Database(t))
 	exec(t, conn, everyKind)
 	for _, s := range read(t, conn, "tz", "naive", "day", "v7", "dom") {
 		for _, c := range s.Children {
@@ -206,7 +196,7 @@ func TestCheckProvesTheBounds(t *testing.T) {
 func TestReadSeesWhatAPartitionIs(t *testing.T) {
 	t.Parallel()
 	url := pgtest.Database(t)
-	conn := connect(t, url)
+	conn := pgtest.Session(t, url)
 	exec(t, conn, `
 		CREATE TABLE public.t (at timestamptz) PARTITION BY RANGE (at);
 		CREATE TABLE public.t_1 PARTITION OF public.t FOR VALUES FROM ('2025-01-01 00:00+00') TO ('2025-02-01 00:00+00');
@@ -233,7 +223,7 @@ func TestReadSeesWhatAPartitionIs(t *testing.T) {
 func TestReadSeesAPendingDetach(t *testing.T) {
 	t.Parallel()
 	url := pgtest.Database(t)
-	conn, reader := connect(t, url), connect(t, url)
+	conn, reader := pgtest.Session(t, url), pgtest.Session(t, url)
 	exec(t, conn, `
 		CREATE TABLE public.t (at timestamptz) PARTITION BY RANGE (at);
 		CREATE TABLE public.t_1 PARTITION OF public.t FOR VALUES FROM (MINVALUE) TO (MAXVALUE)`)
@@ -251,7 +241,7 @@ func TestReadSeesAPendingDetach(t *testing.T) {
 // Boundaries are those of the server's own date_trunc in the zone.
 func TestFloorIsTheServersDateTrunc(t *testing.T) {
 	t.Parallel()
-	conn := connect(t, pgtest.Database(t))
+	conn := pgtest.Session(t, pgtest.Database(t))
 	rows, err := conn.Query(t.Context(), `
 		SELECT z, u, at, date_trunc(u, at, z)
 		FROM unnest($1::text[]) z, unnest(ARRAY['day', 'week', 'month', 'quarter', 'year']) u,

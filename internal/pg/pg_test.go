@@ -1,7 +1,6 @@
 package pg_test
 
 import (
-	"context"
 	"errors"
 	"os"
 	"strings"
@@ -18,19 +17,9 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
 
-func connect(t *testing.T, url string) *pgx.Conn {
-	t.Helper()
-	conn, err := pg.Dedicated(t.Context(), url, "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { conn.Close(context.Background()) })
-	return conn
-}
-
 // The server itself says whether a quoted name or string is still the same one.
 func TestQuotingSurvivesTheServer(t *testing.T) {
-	conn := connect(t, pgtest.Database(t))
+	conn := pgtest.Session(t, pgtest.Database(t))
 	rapid.Check(t, func(rt *rapid.T) {
 		text := rapid.StringMatching(`[a-z"'\\$; \n%é€-]{1,15}`).Draw(rt, "text")
 		for _, conforming := range []string{"on", "off"} {
@@ -61,7 +50,7 @@ func TestQuotingSurvivesTheServer(t *testing.T) {
 
 func TestSessionsIgnoreWhatTheRoleSets(t *testing.T) {
 	url := pgtest.Database(t)
-	admin := connect(t, url)
+	admin := pgtest.Session(t, url)
 	var db string
 	if err := admin.QueryRow(t.Context(), "SELECT current_database()").Scan(&db); err != nil {
 		t.Fatal(err)
@@ -71,7 +60,7 @@ func TestSessionsIgnoreWhatTheRoleSets(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	conn := connect(t, url)
+	conn := pgtest.Session(t, url)
 	var got string
 	err := conn.QueryRow(t.Context(), `SELECT concat_ws('|', current_setting('TimeZone'), current_setting('DateStyle'),
 		current_setting('search_path'), current_setting('statement_timeout'), current_setting('transaction_timeout'))`).Scan(&got)
@@ -126,7 +115,7 @@ func TestRedactKeepsNoSecret(t *testing.T) {
 
 func TestPatienceWaitsForTheLockAndThenDoesTheWorkOnce(t *testing.T) {
 	url := pgtest.Database(t)
-	holder, worker := connect(t, url), connect(t, url)
+	holder, worker := pgtest.Session(t, url), pgtest.Session(t, url)
 	exec := func(conn *pgx.Conn, sql string) {
 		t.Helper()
 		if _, err := conn.Exec(t.Context(), sql); err != nil {
@@ -178,7 +167,7 @@ func TestPatienceGivesUpWithABusyError(t *testing.T) {
 
 func TestPreflightRefusesWritesOnAReadOnlyServer(t *testing.T) {
 	url := pgtest.Database(t)
-	conn := connect(t, url)
+	conn := pgtest.Session(t, url)
 	if _, err := conn.Exec(t.Context(), "SET default_transaction_read_only = on"); err != nil {
 		t.Fatal(err)
 	}

@@ -1,7 +1,6 @@
 package state_test
 
 import (
-	"context"
 	"errors"
 	"os"
 	"strings"
@@ -17,16 +16,6 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
 
-func connect(t *testing.T, url string) *pgx.Conn {
-	t.Helper()
-	conn, err := pg.Dedicated(t.Context(), url, "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { conn.Close(context.Background()) })
-	return conn
-}
-
 func exec(t *testing.T, conn *pgx.Conn, sql string, args ...any) {
 	t.Helper()
 	if _, err := conn.Exec(t.Context(), sql, args...); err != nil {
@@ -36,7 +25,7 @@ func exec(t *testing.T, conn *pgx.Conn, sql string, args ...any) {
 
 func TestEnsureIsIdempotentAndCommentsEverything(t *testing.T) {
 	t.Parallel()
-	conn := connect(t, pgtest.Database(t))
+	conn := pgtest.Session(t, pgtest.Database(t))
 	for range 2 {
 		if err := state.Ensure(t.Context(), conn); err != nil {
 			t.Fatal(err)
@@ -76,7 +65,7 @@ func TestEnsureFromManyProcessesAtOnce(t *testing.T) {
 	errs := make([]error, 8)
 	var wg sync.WaitGroup
 	for i := range errs {
-		conn := connect(t, url)
+		conn := pgtest.Session(t, url)
 		wg.Go(func() { errs[i] = state.Ensure(t.Context(), conn) })
 	}
 	wg.Wait()
@@ -84,14 +73,14 @@ func TestEnsureFromManyProcessesAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	var rows int
-	if err := connect(t, url).QueryRow(t.Context(), "SELECT count(*) FROM pgtender.version").Scan(&rows); err != nil || rows != state.Version {
+	if err := pgtest.Session(t, url).QueryRow(t.Context(), "SELECT count(*) FROM pgtender.version").Scan(&rows); err != nil || rows != state.Version {
 		t.Fatalf("%d rows in pgtender.version (%v), want %d", rows, err, state.Version)
 	}
 }
 
 func TestEnsureRefusesANewerVersion(t *testing.T) {
 	t.Parallel()
-	conn := connect(t, pgtest.Database(t))
+	conn := pgtest.Session(t, pgtest.Database(t))
 	if err := state.Ensure(t.Context(), conn); err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +94,7 @@ func TestEnsureRefusesANewerVersion(t *testing.T) {
 
 func TestEnsureRefusesSomebodyElsesTables(t *testing.T) {
 	t.Parallel()
-	conn := connect(t, pgtest.Database(t))
+	conn := pgtest.Session(t, pgtest.Database(t))
 	exec(t, conn, "CREATE SCHEMA pgtender; CREATE TABLE pgtender.recipes (id int)")
 	err := state.Ensure(t.Context(), conn)
 	if err == nil || !strings.Contains(err.Error(), "not pgtender's: pgtender.recipes") {
@@ -121,8 +110,8 @@ func TestEnsureRefusesSomebodyElsesTables(t *testing.T) {
 func TestEnsureAsARoleWithoutRights(t *testing.T) {
 	t.Parallel()
 	url := pgtest.Database(t)
-	admin := connect(t, url)
-	role := connect(t, pgtest.Role(t, url))
+	admin := pgtest.Session(t, url)
+	role := pgtest.Session(t, pgtest.Role(t, url))
 
 	grant := func(wantText string) {
 		t.Helper()
@@ -142,7 +131,7 @@ func TestEnsureAsARoleWithoutRights(t *testing.T) {
 	}
 
 	// A second role finds the first one's schema.
-	role = connect(t, pgtest.Role(t, url))
+	role = pgtest.Session(t, pgtest.Role(t, url))
 	grant("GRANT USAGE ON SCHEMA pgtender TO ")
 	if err := state.Ensure(t.Context(), role); err != nil {
 		t.Fatal(err)
@@ -151,7 +140,7 @@ func TestEnsureAsARoleWithoutRights(t *testing.T) {
 
 	// A schema made for a third role, empty, without any right on the database.
 	exec(t, admin, "DROP SCHEMA pgtender CASCADE; CREATE SCHEMA pgtender")
-	role = connect(t, pgtest.Role(t, url))
+	role = pgtest.Session(t, pgtest.Role(t, url))
 	grant("GRANT USAGE, CREATE ON SCHEMA pgtender TO ")
 	if err := state.Ensure(t.Context(), role); err != nil {
 		t.Fatal(err)
@@ -160,7 +149,7 @@ func TestEnsureAsARoleWithoutRights(t *testing.T) {
 
 func TestEnsureOnAReadOnlyDatabase(t *testing.T) {
 	t.Parallel()
-	conn := connect(t, pgtest.Database(t))
+	conn := pgtest.Session(t, pgtest.Database(t))
 	exec(t, conn, "SET default_transaction_read_only = on")
 	err := state.Ensure(t.Context(), conn)
 	var standby *pg.StandbyError

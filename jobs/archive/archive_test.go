@@ -269,7 +269,7 @@ func TestTwoAtOnce(t *testing.T) {
 	b := newBench(t, liveTable)
 	var wg sync.WaitGroup
 	for range 3 {
-		job := New(openPool(t, b.url), time.UTC)
+		job := New(pgtest.Pool(t, b.url), time.UTC)
 		job.Patience.MaxPause = 200 * time.Millisecond
 		wg.Go(func() {
 			if _, err := job.Run(t.Context(), (&record{}).run(false), policy("t")); err != nil {
@@ -301,7 +301,7 @@ func TestForcedRowSecurity(t *testing.T) {
 	b := newBench(t, liveTable+"ALTER TABLE public.m16 ENABLE ROW LEVEL SECURITY; ALTER TABLE public.m16 FORCE ROW LEVEL SECURITY; ANALYZE public.m16")
 	owner := pgtest.Role(t, b.url, "GRANT CREATE, USAGE ON SCHEMA public TO {role}", "GRANT USAGE ON SCHEMA pgtender TO {role}", "GRANT ALL ON ALL TABLES IN SCHEMA pgtender TO {role}",
 		"DO $$ DECLARE r regclass; BEGIN FOR r IN SELECT oid FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') LOOP EXECUTE format('ALTER TABLE %s OWNER TO {role}', r); END LOOP; END $$")
-	b.job.Pool = openPool(t, owner)
+	b.job.Pool = pgtest.Pool(t, owner)
 	b.mustRun(policy("t"))
 	got := b.list("SELECT concat_ws(' ', partition_name, rows, rows_exact, detail ? 'not_counted') FROM pgtender.archived_partition ORDER BY upper_at")
 	if want := []string{"m16 100 f t", "m15 100 t f", "m14 100 t f", "m13 100 t f"}; !slices.Equal(got, want) {

@@ -45,7 +45,7 @@ func TestRefusals(t *testing.T) {
 			}
 			if name == "no privilege" {
 				role := pgtest.Role(t, b.url, "GRANT USAGE ON SCHEMA public, pgtender TO {role}", "GRANT ALL ON ALL TABLES IN SCHEMA public, pgtender TO {role}", "GRANT ALL ON ALL SEQUENCES IN SCHEMA pgtender TO {role}")
-				b.job.Pool = openPool(t, role)
+				b.job.Pool = pgtest.Pool(t, role)
 				c.words = []string{"must be owner", "public.m16", "pgtender grants"}
 				p.Table.Name = "t"
 				before := b.everything()

@@ -16,7 +16,6 @@ import (
 
 	"github.com/pgtender/pgtender/internal/config"
 	"github.com/pgtender/pgtender/internal/parts"
-	"github.com/pgtender/pgtender/internal/pg"
 	"github.com/pgtender/pgtender/internal/pgtest"
 	"github.com/pgtender/pgtender/internal/state"
 	"github.com/pgtender/pgtender/jobs"
@@ -37,7 +36,7 @@ func newBench(t *testing.T, setup string) *bench {
 	t.Helper()
 	b := &bench{t: t, url: pgtest.Database(t)}
 	pgtest.Exec(t, b.url, "SET TimeZone = 'UTC';"+monthSQL+setup)
-	b.pool = openPool(t, b.url)
+	b.pool = pgtest.Pool(t, b.url)
 	if err := state.Ensure(t.Context(), b.pool); err != nil {
 		t.Fatal(err)
 	}
@@ -45,16 +44,6 @@ func newBench(t *testing.T, setup string) *bench {
 	b.job = New(b.pool, time.UTC)
 	b.job.Patience.MaxPause = 200 * time.Millisecond // tests that meet a lock wait for it no longer than needed
 	return b
-}
-
-func openPool(t *testing.T, url string) *pgxpool.Pool {
-	t.Helper()
-	pool, err := pg.Open(t.Context(), url, 4)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(pool.Close)
-	return pool
 }
 
 func (b *bench) connect() *pgx.Conn {

@@ -30,7 +30,7 @@ func runJob(t *testing.T, pool *pgxpool.Pool, mode config.IOMode) (jobs.Result, 
 func TestJobObservesAndRecommends(t *testing.T) {
 	t.Parallel()
 	url := pgtest.Database(t)
-	pool := open(t, url+"&options=-ceffective_io_concurrency%3D1")
+	pool := pgtest.Pool(t, url+"&options=-ceffective_io_concurrency%3D1")
 	r, said, err := runJob(t, pool, config.IOObserve)
 	if err != nil || r.Outcome != jobs.Noop || !strings.HasPrefix(r.Summary, "observed: 2 samples") || r.Detail["advice"] != nil || len(said) > 0 {
 		t.Errorf("observe: %+v %q %v", r, said, err)
@@ -47,7 +47,7 @@ func TestJobObservesAndRecommends(t *testing.T) {
 
 func TestApplyIsRefusedByName(t *testing.T) {
 	t.Parallel()
-	pool := open(t, pgtest.Database(t))
+	pool := pgtest.Pool(t, pgtest.Database(t))
 	env := &config.Env{IO: &config.IO{Mode: config.IOApply, Pos: config.Pos{File: "atlas.hcl", Line: 3, Column: 5}}}
 	err := Validate(env)
 	if !errors.Is(err, ErrNotSupported) || !strings.HasPrefix(err.Error(), `atlas.hcl:3:5: io mode "apply"`) {
@@ -74,7 +74,7 @@ func TestObserveSeesReads(t *testing.T) {
 	t.Parallel()
 	url := pgtest.Database(t)
 	pgtest.Exec(t, url, "CREATE TABLE public.big AS SELECT i, repeat('x', 500) FROM generate_series(1, 20000) i")
-	pool := open(t, url)
+	pool := pgtest.Pool(t, url)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -90,7 +90,7 @@ func TestObserveSeesReads(t *testing.T) {
 	}
 	contains(t, e.String(), "3 samples in 40ms", "I/O workers busy")
 
-	blind, err := Observe(t.Context(), open(t, pgtest.Role(t, url)), 2, time.Millisecond)
+	blind, err := Observe(t.Context(), pgtest.Pool(t, pgtest.Role(t, url)), 2, time.Millisecond)
 	if err != nil || blind.Seen {
 		t.Errorf("unprivileged: %+v %v", blind, err)
 	}

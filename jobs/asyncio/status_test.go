@@ -6,25 +6,12 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/jackc/pgx/v5/pgxpool"
-
-	"github.com/pgtender/pgtender/internal/pg"
 	"github.com/pgtender/pgtender/internal/pgtest"
 )
 
-func open(t *testing.T, url string) *pgxpool.Pool {
-	t.Helper()
-	pool, err := pg.Open(t.Context(), url, 2)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(pool.Close)
-	return pool
-}
-
 func read(t *testing.T, url string) *Status {
 	t.Helper()
-	s, err := Read(t.Context(), open(t, url))
+	s, err := Read(t.Context(), pgtest.Pool(t, url))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,7 +75,7 @@ func TestOverridesAreFoundWithTheirReset(t *testing.T) {
 	role := pgtest.Role(t, url, "ALTER ROLE {role} SET effective_io_concurrency = 7")
 	user := strings.SplitN(strings.TrimPrefix(role, "postgres://"), "@", 2)[0]
 	var database string
-	if err := open(t, url).QueryRow(t.Context(), "SELECT current_database()").Scan(&database); err != nil {
+	if err := pgtest.Pool(t, url).QueryRow(t.Context(), "SELECT current_database()").Scan(&database); err != nil {
 		t.Fatal(err)
 	}
 	pgtest.Exec(t, url, "ALTER DATABASE "+database+" SET io_combine_limit = '64kB'",

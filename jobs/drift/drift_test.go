@@ -11,7 +11,6 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/pgtender/pgtender/internal/config"
-	"github.com/pgtender/pgtender/internal/pg"
 	"github.com/pgtender/pgtender/internal/pgtest"
 	"github.com/pgtender/pgtender/jobs"
 	"github.com/pgtender/pgtender/jobs/drift"
@@ -39,10 +38,7 @@ func keep(t *testing.T, sql string) *kept {
 		t.Fatal(err)
 	}
 	k.engine = schema.New(env, nil)
-	if k.pool, err = pg.Open(t.Context(), k.url, 4); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(k.pool.Close)
+	k.pool = pgtest.Pool(t, k.url)
 	return k
 }
 
@@ -128,12 +124,7 @@ func TestAFailureIsToldByTheLedger(t *testing.T) {
 }
 
 func TestLatestWithoutALedger(t *testing.T) {
-	pool, err := pg.Open(t.Context(), pgtest.Database(t), 1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer pool.Close()
-	last, err := drift.Latest(t.Context(), pool)
+	last, err := drift.Latest(t.Context(), pgtest.Pool(t, pgtest.Database(t)))
 	if err != nil || !last.At.IsZero() || !errors.Is(last.Err, nil) {
 		t.Errorf("%+v, %v", last, err)
 	}

@@ -169,7 +169,7 @@ func TestForcedRowSecurityHidesNothing(t *testing.T) {
 	b := newBench(t, withDefault+`INSERT INTO public.t (at, x) SELECT public.month(0), i FROM generate_series(1, 30) i;
 		ALTER TABLE public.rest ENABLE ROW LEVEL SECURITY; ALTER TABLE public.rest FORCE ROW LEVEL SECURITY`)
 	owner := pgtest.Role(t, b.url, "GRANT CREATE ON SCHEMA public TO {role}", "ALTER TABLE public.t OWNER TO {role}", "ALTER TABLE public.rest OWNER TO {role}")
-	b.job.Pool = openPool(t, owner)
+	b.job.Pool = pgtest.Pool(t, owner)
 	b.refused(policy("t", config.Month, 0), "row-level security policy for table", "public.rest")
 
 	b.exec("DROP TABLE public.rest")

@@ -174,13 +174,13 @@ func TestAsAMemberOfTheOwner(t *testing.T) {
 	b := newBench(t, richTable)
 	owner := user(t, pgtest.Role(t, b.url))
 	b.exec(fmt.Sprintf(`ALTER TABLE public.t OWNER TO %[1]s; GRANT CREATE, USAGE ON SCHEMA public TO %[1]s; GRANT REFERENCES ON public.m TO %[1]s`, owner))
-	stranger := New(openPool(t, pgtest.Role(t, b.url)), time.UTC)
+	stranger := New(pgtest.Pool(t, pgtest.Role(t, b.url)), time.UTC)
 	r, err := stranger.Run(t.Context(), (&record{}).run(false), policy("t", config.Month, 1))
 	if err == nil || r.Outcome != jobs.Failure || !strings.Contains(err.Error(), "permission denied") || !strings.Contains(err.Error(), "pgtender grants") {
 		t.Errorf("%+v, %v", r, err)
 	}
 	member := pgtest.Role(t, b.url, "GRANT "+owner+" TO {role}")
-	b.job.Pool = openPool(t, member)
+	b.job.Pool = pgtest.Pool(t, member)
 	b.mustRun(policy("t", config.Month, 1))
 	if got := b.list("SELECT DISTINCT relowner::regrole::text FROM pg_class WHERE relispartition AND relkind = 'r'"); !slices.Equal(got, []string{owner}) {
 		t.Errorf("owned by %v, want %s", got, owner)

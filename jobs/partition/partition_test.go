@@ -12,6 +12,7 @@ import (
 
 	"github.com/pgtender/pgtender/internal/config"
 	"github.com/pgtender/pgtender/internal/parts"
+	"github.com/pgtender/pgtender/internal/pgtest"
 	"github.com/pgtender/pgtender/jobs"
 )
 
@@ -188,7 +189,7 @@ func TestManyAtOnce(t *testing.T) {
 	var wg sync.WaitGroup
 	made := make([]int, 4)
 	for i := range made {
-		job := New(openPool(t, b.url), time.UTC)
+		job := New(pgtest.Pool(t, b.url), time.UTC)
 		wg.Go(func() {
 			r, err := job.Run(t.Context(), (&record{}).run(false), policy("t", config.Day, 9))
 			if err != nil {

@@ -17,7 +17,6 @@ import (
 
 	"github.com/pgtender/pgtender/internal/config"
 	"github.com/pgtender/pgtender/internal/parts"
-	"github.com/pgtender/pgtender/internal/pg"
 	"github.com/pgtender/pgtender/internal/pgtest"
 	"github.com/pgtender/pgtender/jobs"
 )
@@ -37,22 +36,12 @@ func newBench(t *testing.T, setup string) *bench {
 	t.Helper()
 	b := &bench{t: t, url: pgtest.Database(t)}
 	pgtest.Exec(t, b.url, "SET TimeZone = 'UTC';"+setup)
-	b.pool = openPool(t, b.url)
+	b.pool = pgtest.Pool(t, b.url)
 	b.conn = b.connect()
 	b.job = New(b.pool, time.UTC)
 	// Tests that meet a lock wait for it no longer than needed.
 	b.job.Patience.MaxPause = 200 * time.Millisecond
 	return b
-}
-
-func openPool(t *testing.T, url string) *pgxpool.Pool {
-	t.Helper()
-	pool, err := pg.Open(t.Context(), url, 4)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(pool.Close)
-	return pool
 }
 
 // connect opens a session of somebody else's: UTC, and otherwise as the server has it.

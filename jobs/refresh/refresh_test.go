@@ -32,22 +32,12 @@ func newBench(t *testing.T, statements ...string) *bench {
 	t.Helper()
 	t.Parallel()
 	b := &bench{t: t, url: pgtest.Database(t)}
-	b.pool = open(t, b.url)
+	b.pool = pgtest.Pool(t, b.url)
 	if err := state.Ensure(t.Context(), b.pool); err != nil {
 		t.Fatal(err)
 	}
 	b.exec(statements...)
 	return b
-}
-
-func open(t *testing.T, url string) *pgxpool.Pool {
-	t.Helper()
-	pool, err := pg.Open(t.Context(), url, 3)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(pool.Close)
-	return pool
 }
 
 func (b *bench) exec(statements ...string) {
@@ -222,7 +212,7 @@ func TestPrivilegesAreNamed(t *testing.T) {
 	user := strings.TrimSuffix(strings.SplitN(url, "@", 2)[0][len("postgres://"):], ":")
 	p := policy("mv")
 	p.View.Schema = "s"
-	pool := open(t, url)
+	pool := pgtest.Pool(t, url)
 	b.fails(pool, p, "", `GRANT USAGE ON SCHEMA "s" TO "`+user+`";`)
 	b.exec("GRANT USAGE ON SCHEMA s TO " + user)
 	b.fails(pool, p, "", `GRANT MAINTAIN ON TABLE "s"."mv" TO "`+user+`";`)
@@ -286,7 +276,7 @@ func TestNoSuchViewAndNotAView(t *testing.T) {
 
 func TestReadOnlySession(t *testing.T) {
 	b := newBench(t, things, "CREATE UNIQUE INDEX ON public.mv (id)")
-	pool := open(t, b.url+"&default_transaction_read_only=on")
+	pool := pgtest.Pool(t, b.url+"&default_transaction_read_only=on")
 	b.fails(pool, policy("mv"), "25006", "read-only")
 }
 

@@ -63,7 +63,7 @@ func TestKilledAtEachStatement(t *testing.T) {
 	})
 	fresh := func(t *testing.T) *target {
 		d := &target{url: pgtest.DatabaseFrom(t, template), scope: scope, declared: declared}
-		d.conn = connect(t, d.url)
+		d.conn = pgtest.Session(t, d.url)
 		return d
 	}
 	statements := len(fresh(t).plan(t).Statements)

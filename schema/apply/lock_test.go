@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/pgtender/pgtender/internal/pg"
+	"github.com/pgtender/pgtender/internal/pgtest"
 	"github.com/pgtender/pgtender/schema/apply"
 )
 
@@ -48,7 +49,7 @@ func TestTwoAppliersAtOnce(t *testing.T) {
 func TestAnotherRunnerIsNamed(t *testing.T) {
 	t.Parallel()
 	d := open(t, "", "CREATE TABLE t (a int)")
-	holder := connect(t, d.url)
+	holder := pgtest.Session(t, d.url)
 	if got, err := pg.TryLock(t.Context(), holder, "apply"); err != nil || !got {
 		t.Fatal(got, err)
 	}
@@ -74,7 +75,7 @@ func TestAnotherRunnerIsNamed(t *testing.T) {
 func TestReaderDelaysButOthersPass(t *testing.T) {
 	t.Parallel()
 	d := open(t, "CREATE TABLE t (a int); INSERT INTO t VALUES (1)", "CREATE TABLE t (a int, b int); CREATE TABLE u (a int)")
-	reader := connect(t, d.url)
+	reader := pgtest.Session(t, d.url)
 	exec(t, reader, "BEGIN; SELECT * FROM t")
 	const timeout = 50 * time.Millisecond
 	waits := make(chan struct{}, 1000)
@@ -112,7 +113,7 @@ func TestReaderDelaysButOthersPass(t *testing.T) {
 func TestPatienceEnds(t *testing.T) {
 	t.Parallel()
 	d := open(t, "CREATE TABLE t (a int)", "CREATE TABLE t (a int, b int)")
-	reader := connect(t, d.url)
+	reader := pgtest.Session(t, d.url)
 	exec(t, reader, "BEGIN; SELECT * FROM t")
 	o := d.options(d.plan(t))
 	o.Patience = pg.Patience{LockTimeout: 20 * time.Millisecond, Attempts: 3, Pause: time.Millisecond, MaxPause: time.Millisecond}
@@ -129,7 +130,7 @@ func TestPatienceEnds(t *testing.T) {
 func TestCancelledWhileItWaits(t *testing.T) {
 	t.Parallel()
 	d := open(t, "CREATE TABLE t (a int)", "CREATE TABLE t (a int, b int)")
-	reader := connect(t, d.url)
+	reader := pgtest.Session(t, d.url)
 	exec(t, reader, "BEGIN; SELECT * FROM t")
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()

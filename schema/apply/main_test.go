@@ -1,13 +1,11 @@
 package apply_test
 
 import (
-	"context"
 	"os"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/pgtender/pgtender/internal/pg"
 	"github.com/pgtender/pgtender/internal/pgtest"
 	"github.com/pgtender/pgtender/schema/apply"
 	"github.com/pgtender/pgtender/schema/catalog"
@@ -27,7 +25,7 @@ type target struct {
 func open(t *testing.T, old, new string) *target {
 	t.Helper()
 	d := &target{url: pgtest.Database(t), scope: catalog.Scope{Schemas: []string{"public"}}}
-	d.conn = connect(t, d.url)
+	d.conn = pgtest.Session(t, d.url)
 	exec(t, d.conn, old)
 	d.declared = declare(t, new, d.scope)
 	return d
@@ -36,19 +34,9 @@ func open(t *testing.T, old, new string) *target {
 // declare reads the catalog of a database made by the statements.
 func declare(t *testing.T, sql string, scope catalog.Scope) *catalog.Snapshot {
 	t.Helper()
-	conn := connect(t, pgtest.Database(t))
+	conn := pgtest.Session(t, pgtest.Database(t))
 	exec(t, conn, sql)
 	return snapshot(t, conn, scope)
-}
-
-func connect(t *testing.T, url string) *pgx.Conn {
-	t.Helper()
-	conn, err := pg.Dedicated(t.Context(), url, "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { conn.Close(context.Background()) })
-	return conn
 }
 
 func exec(t *testing.T, conn *pgx.Conn, sql string) {

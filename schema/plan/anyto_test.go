@@ -47,9 +47,9 @@ func short(file string) string {
 
 func anyToAny(t *testing.T, from, to string) {
 	url := database(t, from)
-	conn := connect(t, url)
+	conn := pgtest.Session(t, url)
 	scope := catalog.Scope{Schemas: []string{"public", "app", "old"}, Policies: partitioned(t, conn)}
-	declared := read(t, connect(t, database(t, to)), catalog.Scope{Schemas: scope.Schemas})
+	declared := read(t, pgtest.Session(t, database(t, to)), catalog.Scope{Schemas: scope.Schemas})
 	declared.Unmanaged = nil // privileges and partitions, which a case may have
 	live := read(t, conn, scope)
 	p, err := plan.Make(live, declared, plan.Options{})

@@ -22,7 +22,7 @@ import (
 func TestArchiveGetsTheDefault(t *testing.T) {
 	t.Parallel()
 	url := pgtest.Database(t)
-	conn := connect(t, url)
+	conn := pgtest.Session(t, url)
 	const head = "CREATE FUNCTION site() RETURNS int VOLATILE LANGUAGE sql AS 'SELECT 7';\n" +
 		"CREATE TABLE ev (id bigint GENERATED ALWAYS AS IDENTITY, at timestamptz NOT NULL"
 	const tail = ", PRIMARY KEY (id, at)) PARTITION BY RANGE (at);\n"
@@ -69,7 +69,7 @@ func release(t *testing.T, url, sources string) *plan.Plan {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := plan.Make(read(t, connect(t, url), declared.Scope), declared.Snapshot, plan.Options{})
+	p, err := plan.Make(read(t, pgtest.Session(t, url), declared.Scope), declared.Snapshot, plan.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +77,7 @@ func release(t *testing.T, url, sources string) *plan.Plan {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, text(t, p))
 	}
-	if d := catalog.Diff(read(t, connect(t, url), declared.Scope), declared.Snapshot); len(d) > 0 {
+	if d := catalog.Diff(read(t, pgtest.Session(t, url), declared.Scope), declared.Snapshot); len(d) > 0 {
 		t.Fatalf("still differs: %v\n%s", d, text(t, p))
 	}
 	return p

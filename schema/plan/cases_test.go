@@ -1,7 +1,6 @@
 package plan_test
 
 import (
-	"context"
 	"flag"
 	"os"
 	"path/filepath"
@@ -11,7 +10,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
 
-	"github.com/pgtender/pgtender/internal/pg"
 	"github.com/pgtender/pgtender/internal/pgtest"
 	"github.com/pgtender/pgtender/schema/apply"
 	"github.com/pgtender/pgtender/schema/catalog"
@@ -69,7 +67,7 @@ type testCase struct {
 
 func openCase(t *testing.T, dir string) *testCase {
 	c := &testCase{dir: dir, url: pgtest.Database(t)}
-	c.db = connect(t, c.url)
+	c.db = pgtest.Session(t, c.url)
 	load(t, c.db, filepath.Join(dir, "old.sql"))
 	if _, err := os.Stat(filepath.Join(dir, "data.sql")); err == nil {
 		load(t, c.db, filepath.Join(dir, "data.sql"))
@@ -86,7 +84,7 @@ func openCase(t *testing.T, dir string) *testCase {
 		c.live = read(t, c.db, c.scope)
 		return c
 	}
-	straight := connect(t, pgtest.Database(t))
+	straight := pgtest.Session(t, pgtest.Database(t))
 	load(t, straight, filepath.Join(dir, "new.sql"))
 	c.declared = read(t, straight, c.scope)
 	return c
@@ -166,16 +164,6 @@ func (c *testCase) check(t *testing.T) {
 	if !ok {
 		t.Errorf("%s: not true:\n%s", file, query)
 	}
-}
-
-func connect(t *testing.T, url string) *pgx.Conn {
-	t.Helper()
-	conn, err := pg.Dedicated(t.Context(), url, "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { conn.Close(context.Background()) })
-	return conn
 }
 
 func load(t *testing.T, conn *pgx.Conn, file string) {

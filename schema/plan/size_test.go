@@ -25,10 +25,10 @@ func TestSizesInHazards(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			conn := connect(t, pgtest.Database(t))
+			conn := pgtest.Session(t, pgtest.Database(t))
 			exec(t, conn, "SET search_path = public; "+c.sql+"; SET search_path = ''")
 			live := read(t, conn, catalog.Scope{Schemas: []string{"public"}, Policies: partitioned(t, conn)})
-			empty := read(t, connect(t, pgtest.Database(t)), catalog.Scope{Schemas: []string{"public"}})
+			empty := read(t, pgtest.Session(t, pgtest.Database(t)), catalog.Scope{Schemas: []string{"public"}})
 			p, err := plan.Make(live, empty, plan.Options{})
 			if err != nil {
 				t.Fatal(err)
@@ -45,7 +45,7 @@ func TestPartlyEnforcedForeignKey(t *testing.T) {
 	t.Parallel()
 	const tables = "CREATE TABLE public.p (id int PRIMARY KEY); CREATE TABLE public.c (a int REFERENCES public.p);"
 	scope := catalog.Scope{Schemas: []string{"public"}}
-	conn, other := connect(t, pgtest.Database(t)), connect(t, pgtest.Database(t))
+	conn, other := pgtest.Session(t, pgtest.Database(t)), pgtest.Session(t, pgtest.Database(t))
 	exec(t, conn, tables+`DO $$ BEGIN EXECUTE (SELECT format('ALTER TABLE public.c DISABLE TRIGGER %I', tgname)
 		FROM pg_trigger WHERE tgrelid = 'public.c'::regclass ORDER BY tgname LIMIT 1); END $$`)
 	exec(t, other, tables)

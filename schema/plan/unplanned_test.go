@@ -116,7 +116,7 @@ func TestUnknownFactIsRefused(t *testing.T) {
 
 func snapshot(t *testing.T, sql string) *catalog.Snapshot {
 	t.Helper()
-	conn := connect(t, pgtest.Database(t))
+	conn := pgtest.Session(t, pgtest.Database(t))
 	if _, err := conn.Exec(t.Context(), "SET search_path = public; "+sql); err != nil {
 		t.Fatalf("%s: %v", sql, err)
 	}
