@@ -229,6 +229,9 @@ type observer struct{ d *daemon }
 
 func (o observer) Finished(t jobs.Task, r jobs.Result, _ error, took time.Duration) {
 	o.d.exporter.Observe(t.Job, t.Target, string(r.Outcome), took)
+	if t.Job == drift.JobName {
+		o.d.watch.soon()
+	}
 }
 
 func views(env *config.Env) []config.Table {

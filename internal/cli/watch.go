@@ -22,7 +22,8 @@ const (
 // probes and pages answer from memory.
 type watch struct {
 	pool *pgxpool.Pool
-	url  string // without password
+	url  string        // without password
+	now  chan struct{} // to look at once
 
 	mu       sync.Mutex
 	database web.Database
@@ -31,7 +32,7 @@ type watch struct {
 
 func newWatch(pool *pgxpool.Pool, url string) *watch {
 	redacted := pg.Redact(url)
-	return &watch{pool: pool, url: redacted, database: web.Database{URL: redacted, Problem: "not tried yet"}}
+	return &watch{pool: pool, url: redacted, now: make(chan struct{}, 1), database: web.Database{URL: redacted, Problem: "not tried yet"}}
 }
 
 // run looks until ctx ends.
@@ -42,7 +43,16 @@ func (w *watch) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-time.After(watchEvery):
+		case <-w.now:
 		}
+	}
+}
+
+// soon has it look at once, for the news that a drift run has ended.
+func (w *watch) soon() {
+	select {
+	case w.now <- struct{}{}:
+	default:
 	}
 }
 
