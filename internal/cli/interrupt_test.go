@@ -285,3 +285,30 @@ func TestStopApply(t *testing.T) {
 		t.Errorf("the indexes are now %q", got)
 	}
 }
+
+// A server that answers nothing any more, though it keeps its connections, keeps nobody from stopping.
+func TestStopWhileTheServerHangs(t *testing.T) {
+	t.Parallel()
+	server := pgtest.Private(t)
+	url := pgtest.DatabaseOn(t, server)
+	if code, out := inProcess(t.Context(), "--config", groundFile(t), "--url", url, "apply", "--auto-approve"); code != 0 {
+		t.Fatalf("apply: %d %s", code, out)
+	}
+	knob("work")(t, url)
+	p := daemon(t, url)
+	pgtest.Eventually(t, url, "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND query ~ '^CALL' AND wait_event = 'PgSleep')")
+	p.ready()
+	pids := strings.Fields(scalar(t, url, "SELECT pid FROM pg_stat_activity WHERE pid <> pg_backend_pid()"))
+	all := func(sig syscall.Signal) {
+		for _, text := range append(pids, fmt.Sprint(server.PID)) {
+			var pid int
+			if _, err := fmt.Sscan(text, &pid); err != nil {
+				t.Fatal(err)
+			}
+			_ = syscall.Kill(pid, sig) // some have ended meanwhile
+		}
+	}
+	all(syscall.SIGSTOP)
+	t.Cleanup(func() { all(syscall.SIGCONT) })
+	p.terminate()
+}

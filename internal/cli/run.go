@@ -81,12 +81,34 @@ func (a *app) serve(ctx context.Context, env *config.Env, opt serveOptions) erro
 	if err != nil {
 		return err
 	}
-	defer pool.Close()
 	d, err := a.newDaemon(ctx, env, pool, log, opt)
 	if err != nil {
+		pool.Close()
 		return err
 	}
-	return d.run(ctx, opt.ready)
+	ended := make(chan error, 1)
+	go func() {
+		err := d.run(ctx, opt.ready)
+		pool.Close() // waits for sessions in use
+		ended <- err
+	}()
+	select {
+	case err := <-ended:
+		return err
+	case <-after(ctx, stopTime):
+		log.Warn("stopping without the server, which does not answer; the ledger will show what was running as interrupted")
+		return nil
+	}
+}
+
+// stopTime bounds the end of a daemon, whatever the server does: the jobs' own time for it, and a little more.
+const stopTime = 8500 * time.Millisecond
+
+// after is closed when ctx has been over for so long.
+func after(ctx context.Context, d time.Duration) <-chan struct{} {
+	over := make(chan struct{})
+	context.AfterFunc(ctx, func() { time.AfterFunc(d, func() { close(over) }) })
+	return over
 }
 
 // await waits until the server can be worked with, and the declared schema and policies have been found sound. Only what waiting
