@@ -43,11 +43,11 @@ func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	cmd, err := root.ExecuteContextC(ctx)
-	return a.report(cmd, err)
+	return a.report(ctx, cmd, err)
 }
 
 // report prints what went wrong, for a person, and picks the exit code.
-func (a *app) report(cmd *cobra.Command, err error) int {
+func (a *app) report(ctx context.Context, cmd *cobra.Command, err error) int {
 	if err == nil {
 		return exitOK
 	}
@@ -55,7 +55,11 @@ func (a *app) report(cmd *cobra.Command, err error) int {
 	if errors.As(err, &code) {
 		return int(code)
 	}
-	fmt.Fprintf(a.stderr, "pgtender: %s\n", strings.TrimSpace(err.Error()))
+	text := strings.TrimSpace(err.Error())
+	if ctx.Err() != nil { // by whoever reads this
+		text = strings.ReplaceAll(text, context.Canceled.Error(), "stopped")
+	}
+	fmt.Fprintf(a.stderr, "pgtender: %s\n", text)
 	if cmd != nil && cmd.Name() == "check" {
 		return exitUnknown
 	}

@@ -119,7 +119,7 @@ func Explain(err error) error {
 	case errors.As(err, &dnsErr):
 		return &ConnectError{"check the host in the connection string (env url, --url or DATABASE_URL).", fmt.Errorf("no server found (%s): %v", where, dnsErr)}
 	case errors.Is(err, context.Canceled):
-		return fmt.Errorf("stopped while connecting (%s): %w", where, context.Canceled)
+		return fmt.Errorf("connect (%s): %w", where, context.Canceled)
 	case errors.Is(err, context.DeadlineExceeded):
 		return &ConnectError{lookThere, fmt.Errorf("no server answers (%s): it took too long", where)}
 	case errors.As(err, &netErr):

@@ -127,9 +127,6 @@ const dependentsExist = "2BP01"
 // explain adds the server's detail, and what to do about common refusals.
 func explain(err error) error {
 	var pgErr *pgconn.PgError
-	if errors.Is(err, context.Canceled) {
-		return fmt.Errorf("stopped before it had ended: %w", context.Canceled)
-	}
 	if !errors.As(err, &pgErr) {
 		return err
 	}
