@@ -16,7 +16,7 @@ CC_FOUND := $(shell command -v $${CC:-gcc} 2>/dev/null || command -v cc 2>/dev/n
 RACE     := $(if $(CC_FOUND),-race)
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test lint check bench postgres clean FORCE
+.PHONY: help build run test lint check bench soak postgres clean FORCE
 
 help: ## list the targets
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ check: ## lint and test: what CI runs
 
 bench: $(CACHE)/bin/gotest ## the benchmarks, on the same PostgreSQL 18; BENCH= picks some
 	$(CACHE)/bin/gotest -run '^$$' -bench '$(BENCH)' -benchtime 1x -count=1 -p 1 -timeout 60m $(ARGS) $(PKG)
+
+soak: $(CACHE)/bin/gotest ## the long form of the tests that make test only samples; hours; PKG= and ARGS= narrow it
+	@PGTENDER_SOAK=1 $(if $(RACE),CGO_ENABLED=1 )$(CACHE)/bin/gotest $(RACE) -count=1 -p 1 -timeout 6h $(ARGS) $(PKG)
 
 postgres: ## get PostgreSQL 18's programs and say where they are
 	@$(GO) run -buildvcs=false ./internal/devpg/postgres

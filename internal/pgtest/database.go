@@ -145,14 +145,14 @@ func Exec(t testing.TB, databaseURL string, statements ...string) {
 }
 
 // Eventually waits until the query's single boolean is true: for an event that the database shows.
-// It asks again every few milliseconds and gives up after half a minute.
+// It asks again after some milliseconds, fewer at first, and gives up after half a minute.
 func Eventually(t testing.TB, databaseURL, query string, args ...any) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	conn := connect(ctx, t, databaseURL)
 	defer conn.Close(context.WithoutCancel(ctx))
-	for {
+	for pause := 5 * time.Millisecond; ; pause = min(pause*3/2, 50*time.Millisecond) {
 		var happened bool
 		if err := conn.QueryRow(ctx, query, args...).Scan(&happened); err != nil {
 			t.Fatalf("pgtest: wait until %s: %v", query, err)
@@ -163,7 +163,7 @@ func Eventually(t testing.TB, databaseURL, query string, args ...any) {
 		select {
 		case <-ctx.Done():
 			t.Fatalf("pgtest: did not come true in 30 s: %s", query)
-		case <-time.After(5 * time.Millisecond):
+		case <-time.After(pause):
 		}
 	}
 }

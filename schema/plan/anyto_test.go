@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -20,8 +19,7 @@ import (
 )
 
 // TestAnyToAny goes from the database of one case to that of another, which has nothing to do with it: whatever a plan does,
-// it ends in the declared state, or names what it cannot do, or is refused by the server as a whole. PGTENDER_PAIRS is
-// how many others each database is taken to.
+// it ends in the declared state, or names what it cannot do, or is refused by the server as a whole.
 func TestAnyToAny(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("testdata/cases/*/*.sql")
@@ -29,9 +27,9 @@ func TestAnyToAny(t *testing.T) {
 		t.Fatal(err)
 	}
 	files = slices.DeleteFunc(files, func(f string) bool { return filepath.Base(f) != "old.sql" && filepath.Base(f) != "new.sql" })
-	pairs, _ := strconv.Atoi(os.Getenv("PGTENDER_PAIRS"))
+	pairs := pgtest.Scaled(1, 16)
 	for i, from := range files {
-		for n := range max(pairs, 1) {
+		for n := range pairs {
 			to := files[(i*31+17+n*7)%len(files)]
 			t.Run(fmt.Sprintf("%s to %s", short(from), short(to)), func(t *testing.T) {
 				t.Parallel()
