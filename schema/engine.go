@@ -2,6 +2,7 @@ package schema
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -20,6 +21,8 @@ import (
 // Desired says what is declared.
 type Desired interface {
 	Load(ctx context.Context) (*desired.Result, error)
+	// LoadBefore is Load with Result.Before, which is without the pending renames.
+	LoadBefore(ctx context.Context, pending []catalog.Rename) (*desired.Result, error)
 }
 
 // Sources are the Desired of an env block: they are loaded each time they are asked for.
@@ -28,6 +31,13 @@ type Sources desired.Options
 // Load loads the sources into a scratch database and reads it.
 func (s Sources) Load(ctx context.Context) (*desired.Result, error) {
 	return desired.Load(ctx, desired.Options(s))
+}
+
+// LoadBefore loads the sources, and reads them under the names before the renames too.
+func (s Sources) LoadBefore(ctx context.Context, pending []catalog.Rename) (*desired.Result, error) {
+	o := desired.Options(s)
+	o.Pending = pending
+	return desired.Load(ctx, o)
 }
 
 // Engine brings one database to what is declared. It is not for concurrent use.
@@ -64,17 +74,55 @@ func (e *Engine) Drift(ctx context.Context) (*Drift, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Drift{catalog.Diff(live, declared), live.Unmanaged, live.LeftAlone}, nil
+	o, err := e.options(ctx, live)
+	if err != nil {
+		return nil, err
+	}
+	if o.Before != nil {
+		declared = o.Before
+	}
+	differences := catalog.Diff(live, declared)
+	for _, r := range o.Renames {
+		differences = append(differences, r.Difference())
+	}
+	return &Drift{differences, live.Unmanaged, live.LeftAlone}, nil
 }
 
 // Plan plans the way from the database to the sources and changes neither. An *plan.UnplannedError names what
 // cannot be planned.
 func (e *Engine) Plan(ctx context.Context) (*plan.Plan, error) {
-	live, declared, err := e.both(ctx)
+	live, _, err := e.both(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return plan.Make(live, declared, plan.Options{Database: pg.Redact(e.url)})
+	return e.make(ctx, live)
+}
+
+// make plans from the live snapshot to what was loaded last.
+func (e *Engine) make(ctx context.Context, live *catalog.Snapshot) (*plan.Plan, error) {
+	o, err := e.options(ctx, live)
+	if err != nil {
+		return nil, err
+	}
+	return plan.Make(live, e.declared.Snapshot, o)
+}
+
+// options finds out which of the declared renames the database has still to see.
+func (e *Engine) options(ctx context.Context, live *catalog.Snapshot) (plan.Options, error) {
+	o := plan.Options{Database: pg.Redact(e.url)}
+	pending, err := e.declared.Pending(live)
+	if err != nil || len(pending) == 0 {
+		return o, err
+	}
+	result, err := e.desired.LoadBefore(ctx, pending)
+	if err != nil {
+		return o, err
+	}
+	if result.Snapshot.Fingerprint() != e.declared.Snapshot.Fingerprint() {
+		return o, errors.New("the sources were changed while they were read: try again; a daemon takes them up when it is started again")
+	}
+	o.Renames, o.Before = pending, result.Before
+	return o, nil
 }
 
 // ApplyOptions say how a plan is run. Package apply tells what the fields mean.
@@ -130,7 +178,7 @@ func (e *Engine) apply(ctx context.Context, p *plan.Plan, o ApplyOptions, safeOn
 		o.RunnerWait = runnerWait
 	}
 	return apply.Run(ctx, apply.Options{
-		URL: e.url, Plan: p, Declared: e.declared.Snapshot, Scope: e.declared.Scope,
+		URL: e.url, Plan: p, Declared: e.declared.Snapshot, Scope: e.declared.Scope, Remake: e.make,
 		AllowHazards: o.AllowHazards, SafeOnly: safeOnly, Patience: o.Patience, Builds: o.Builds,
 		RunnerWait: o.RunnerWait, Instance: o.Instance, Progress: o.Progress,
 	})

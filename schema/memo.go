@@ -2,8 +2,10 @@ package schema
 
 import (
 	"context"
+	"slices"
 	"sync"
 
+	"github.com/pgtender/pgtender/schema/catalog"
 	"github.com/pgtender/pgtender/schema/desired"
 )
 
@@ -14,6 +16,8 @@ type Memo struct {
 
 	mu     sync.Mutex
 	loaded *desired.Result
+	before *desired.Result // the last one asked for
+	under  []catalog.Rename
 }
 
 // Load returns what was loaded first, or tries again if nothing was.
@@ -28,6 +32,20 @@ func (m *Memo) Load(ctx context.Context) (*desired.Result, error) {
 		m.loaded = loaded
 	}
 	return m.loaded, nil
+}
+
+// LoadBefore remembers the last answer: the same renames stay pending until somebody applies them.
+func (m *Memo) LoadBefore(ctx context.Context, pending []catalog.Rename) (*desired.Result, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.before == nil || !slices.Equal(m.under, pending) {
+		before, err := m.From.LoadBefore(ctx, pending)
+		if err != nil {
+			return nil, err
+		}
+		m.before, m.under = before, pending
+	}
+	return m.before, nil
 }
 
 // Loaded is what was loaded, or nil.

@@ -74,6 +74,9 @@ func changeInWords(c catalog.Change) string {
 	case catalog.Extra:
 		return "in the database, but not declared"
 	}
+	if c == catalog.Renamed {
+		return "declared under a new name"
+	}
 	return "differs"
 }
 
@@ -87,7 +90,7 @@ type driftReport struct {
 
 type driftDifference struct {
 	Object string       `json:"object"`
-	Change string       `json:"change"` // missing, extra, changed
+	Change string       `json:"change"` // missing, extra, changed, renamed
 	Facts  []driftDelta `json:"facts,omitempty"`
 }
 

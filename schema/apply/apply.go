@@ -19,6 +19,8 @@ type Options struct {
 	Plan     *plan.Plan
 	Declared *catalog.Snapshot // what the plan leads to
 	Scope    catalog.Scope     // what to read the database by
+	// Remake plans once more from another state of the database; nil: plan.Make.
+	Remake func(ctx context.Context, live *catalog.Snapshot) (*plan.Plan, error)
 
 	AllowHazards []plan.HazardName
 	// SafeOnly runs only the statements that have no hazard and do not hang on one; the rest is reported as left.
@@ -109,6 +111,11 @@ func (r *runner) defaults() {
 	if r.Progress == nil {
 		r.Progress = func(Event) {}
 	}
+	if r.Remake == nil {
+		r.Remake = func(_ context.Context, live *catalog.Snapshot) (*plan.Plan, error) {
+			return plan.Make(live, r.Declared, plan.Options{Database: r.plan.Database})
+		}
+	}
 	r.plan = r.Options.Plan
 }
 
@@ -127,7 +134,7 @@ func (r *runner) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := r.check(live); err != nil || r.report.Already {
+	if err := r.check(ctx, live); err != nil || r.report.Already {
 		return err
 	}
 	if r.SafeOnly {
@@ -176,7 +183,7 @@ func (r *runner) read(ctx context.Context) (*catalog.Snapshot, error) {
 }
 
 // check holds the plan against the database and the sources.
-func (r *runner) check(live *catalog.Snapshot) error {
+func (r *runner) check(ctx context.Context, live *catalog.Snapshot) error {
 	if r.Declared.Fingerprint() != r.plan.To {
 		return &StaleError{Sources: true}
 	}
@@ -190,7 +197,7 @@ func (r *runner) check(live *catalog.Snapshot) error {
 	case r.plan.SamePartitions(live):
 		return nil
 	}
-	remade, err := plan.Make(live, r.Declared, plan.Options{Database: r.plan.Database})
+	remade, err := r.Remake(ctx, live)
 	if err != nil {
 		return err
 	}
@@ -213,7 +220,7 @@ func (r *runner) verify(ctx context.Context) error {
 		return nil
 	}
 	if r.SafeOnly {
-		rest, err := plan.Make(after, r.Declared, plan.Options{Database: r.plan.Database})
+		rest, err := r.Remake(ctx, after)
 		if err != nil {
 			return err
 		}

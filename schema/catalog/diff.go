@@ -10,6 +10,7 @@ const (
 	Missing Change = "missing" // declared, not there
 	Extra   Change = "extra"   // there, not declared
 	Changed Change = "changed"
+	Renamed Change = "renamed" // declared under another name, see Rename
 )
 
 // Delta is one fact that differs; a side that lacks it is empty.

@@ -144,7 +144,8 @@ type Notes struct {
 	Position int // attnum of a column
 	// Like is the live table's column that a declared column of its archive is made like: archived rows get its default.
 	Like      Key
-	Populated bool // of a materialised view
+	Using     string // of a declared column: how the values become ones of its type, if the sources say
+	Populated bool   // of a materialised view
 	// Columns are what a view returns, each with type and collation, in order: CREATE OR REPLACE can only append.
 	Columns []string
 	// Restore are the statements that give a view, routine or column its owner and privileges back after it was made again.

@@ -73,21 +73,6 @@ func (r *run) createArchive(ctx context.Context, a config.Archive, wrong *proble
 	return nil
 }
 
-// noteArchives tells the planner which column each of an archive's is made like.
-func (r *run) noteArchives(snap *catalog.Snapshot) {
-	live := map[config.Table]config.Table{}
-	for _, a := range r.o.Archives {
-		live[a.Into] = a.Table
-	}
-	for i := range snap.Objects {
-		o := &snap.Objects[i]
-		from, ok := live[config.Table{Schema: o.Key.Schema, Name: o.Key.Table}]
-		if ok && o.Key.Kind == catalog.Column {
-			o.Notes.Like = catalog.Key{Kind: catalog.Column, Schema: from.Schema, Table: from.Name, Name: o.Key.Name}
-		}
-	}
-}
-
 func (r *run) clash(a config.Archive) {
 	if r.clashes == nil {
 		r.clashes = map[catalog.Key]string{}

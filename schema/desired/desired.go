@@ -28,6 +28,9 @@ type Options struct {
 	Archives   []config.Archive
 	Refreshes  []config.Refresh
 
+	// Pending are renames that the target has still to see: Result.Before is read without them. See Result.Pending.
+	Pending []catalog.Rename
+
 	Log *zap.Logger // nil: none
 }
 
@@ -53,7 +56,10 @@ type Result struct {
 	// Scope is what to read the target by, so that both snapshots are of the same things: extensions that no source
 	// declares are left alone there.
 	Scope   catalog.Scope
-	Ignored []string // files and folders beside the sources' files that were not read
+	Ignored []string         // files and folders beside the sources' files that were not read
+	Renames []catalog.Rename // declared ones, done and pending, in the order in which they are undone
+	// Before is what is declared, under the names before Options.Pending; nil when there are none.
+	Before *catalog.Snapshot
 }
 
 // Load reads the sources, loads them into a scratch database and returns its snapshot. Neither the target nor the
@@ -71,7 +77,7 @@ func Load(ctx context.Context, o Options) (*Result, error) {
 		return nil, err
 	}
 	var wrong problems
-	stmts, virtuals := parse(files, &wrong)
+	stmts, virtuals, said := parse(files, &wrong)
 	if err := wrong.err(); err != nil {
 		return nil, err
 	}
@@ -80,8 +86,8 @@ func Load(ctx context.Context, o Options) (*Result, error) {
 		return nil, err
 	}
 	defer s.close(ctx)
-	r := &run{o: o, l: &loader{scratch: s, path: searchPath(o.Schemas)}}
-	snap, err := r.load(ctx, stmts)
+	r := &run{o: o, using: map[catalog.Key]string{}, l: &loader{scratch: s, path: searchPath(o.Schemas)}}
+	snap, err := r.load(ctx, stmts, said)
 	if err != nil {
 		return nil, err
 	}
@@ -95,7 +101,11 @@ func Load(ctx context.Context, o Options) (*Result, error) {
 			scope.Extensions = append(scope.Extensions, obj.Key.Name)
 		}
 	}
-	return &Result{Snapshot: snap, Schemas: scope.Schemas, Scope: scope, Ignored: ignored}, nil
+	out := &Result{Snapshot: snap, Schemas: scope.Schemas, Scope: scope, Ignored: ignored, Renames: r.renames}
+	if len(o.Pending) > 0 {
+		out.Before, err = r.before(ctx, o.Pending)
+	}
+	return out, err
 }
 
 // anyVersion are the extensions, also those that others bring along, whose version no statement says.
@@ -111,22 +121,25 @@ func (r *run) anyVersion(ctx context.Context) ([]string, error) {
 }
 
 // parse reads all files into statements: HCL first, then SQL in the order of files. The order decides nothing but speed.
-func parse(files []*file, wrong *problems) ([]*statement, []virtualColumn) {
+func parse(files []*file, wrong *problems) ([]*statement, []virtualColumn, []directive) {
 	var hclFiles []*file
 	for _, f := range files {
 		if f.hcl {
 			hclFiles = append(hclFiles, f)
 		}
 	}
-	stmts, virtuals := hclStatements(hclFiles, wrong)
+	stmts, virtuals, said := hclStatements(hclFiles, wrong)
 	for _, f := range files {
 		if !f.hcl {
 			stmts = append(stmts, f.statements(wrong)...)
 		}
 	}
+	for _, s := range stmts {
+		said = append(said, s.directives...)
+	}
 	// What unqualified names and types depend on comes first.
 	slices.SortStableFunc(stmts, func(a, b *statement) int { return a.rank() - b.rank() })
-	return stmts, virtuals
+	return stmts, virtuals, said
 }
 
 // searchPath is where names without a schema are made and looked up: the first managed schema, then public.
@@ -142,13 +155,17 @@ type run struct {
 	o     Options
 	l     *loader
 	scope catalog.Scope
-	// before is what a borrowed database has of kinds that cannot be compared, such as the privilege to create in it.
-	before []catalog.Unmanaged
+	// borrowed is what a borrowed database has of kinds that cannot be compared, such as the privilege to create in it.
+	borrowed []catalog.Unmanaged
 	// clashes are declared tables with the name of an archive table, and what to say about each.
 	clashes map[catalog.Key]string
+	renames []catalog.Rename
+	// declared is what is read in the end.
+	declared *catalog.Snapshot
+	using    map[catalog.Key]string // of columns: how their values are converted
 }
 
-func (r *run) load(ctx context.Context, stmts []*statement) (*catalog.Snapshot, error) {
+func (r *run) load(ctx context.Context, stmts []*statement, said []directive) (*catalog.Snapshot, error) {
 	if err := r.l.start(ctx); err != nil {
 		return nil, err
 	}
@@ -157,7 +174,7 @@ func (r *run) load(ctx context.Context, stmts []*statement) (*catalog.Snapshot, 
 		if err != nil {
 			return nil, err
 		}
-		r.before, r.l.applied = empty.Unmanaged, nil
+		r.borrowed, r.l.applied = empty.Unmanaged, nil
 	}
 	if err := r.l.invent(ctx, r.given(stmts)...); err != nil {
 		return nil, err
@@ -186,7 +203,7 @@ func (r *run) load(ctx context.Context, stmts []*statement) (*catalog.Snapshot, 
 	if err != nil {
 		return nil, err
 	}
-	snap.Unmanaged = slices.DeleteFunc(snap.Unmanaged, func(u catalog.Unmanaged) bool { return slices.Contains(r.before, u) })
+	snap.Unmanaged = slices.DeleteFunc(snap.Unmanaged, func(u catalog.Unmanaged) bool { return slices.Contains(r.borrowed, u) })
 	offences, err := r.offences(ctx, snap)
 	if err != nil {
 		return nil, err
@@ -196,7 +213,14 @@ func (r *run) load(ctx context.Context, stmts []*statement) (*catalog.Snapshot, 
 			return nil, err
 		}
 	}
-	r.noteArchives(snap)
+	r.declared = snap
+	r.renames = r.direct(snap, said, &wrong)
+	r.note(snap, func(k catalog.Key) catalog.Key { return k })
+	for _, rename := range r.renames { // until it is applied, the policies mean the table under its old name
+		if rename.Key.Kind == catalog.Table && slices.Contains(r.scope.Policies, rename.Key) {
+			r.scope.Policies = append(r.scope.Policies, catalog.TableKey(rename.Key.Schema, rename.Old))
+		}
+	}
 	wrong = append(wrong, policyProblems(snap, r.o.Partitions, r.o.Archives, r.o.Refreshes)...)
 	return snap, wrong.err()
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/zclconf/go-cty/cty"
 
 	"github.com/pgtender/pgtender/internal/config"
+	"github.com/pgtender/pgtender/schema/catalog"
 )
 
 // shape is what a block may hold. Atlas passes over what it does not know in silence, so this list is exactly what its
@@ -23,6 +24,7 @@ type shape struct {
 	once        []string                                 // blocks that may appear once: Atlas would keep one of them
 	check       func(w *hclWalk, block *hclsyntax.Block) // further checks, or nil
 	open        bool                                     // any attribute
+	renames     []catalog.Kind                           // what it declares, which may have been renamed: an attribute of ours, not Atlas's
 }
 
 // documentShape is what a schema file may hold. Built anew: no package variable, no state.
@@ -31,30 +33,30 @@ func documentShape() *shape {
 		return &shape{attrs: append([]string{"column", "expr"}, more...), check: (*hclWalk).columns}
 	}
 	column := &shape{
-		least: 1, most: 1, attrs: []string{"null", "type", "default", "comment", "as"}, once: []string{"identity", "as"},
+		least: 1, most: 1, renames: []catalog.Kind{catalog.Column}, attrs: []string{"null", "type", "default", "comment", "as"}, once: []string{"identity", "as"},
 		blocks: map[string]*shape{
 			"identity": {attrs: []string{"generated", "start", "increment"}, check: (*hclWalk).identity},
 			"as":       {attrs: []string{"expr", "type"}, check: (*hclWalk).generated},
 		},
 	}
 	table := &shape{
-		least: 1, most: 2, attrs: []string{"schema", "comment", "depends_on"}, once: []string{"primary_key", "partition"},
+		least: 1, most: 2, renames: []catalog.Kind{catalog.Table}, attrs: []string{"schema", "comment", "depends_on"}, once: []string{"primary_key", "partition"},
 		blocks: map[string]*shape{
 			"column":      column,
-			"primary_key": {most: 1, attrs: []string{"columns", "include"}, check: (*hclWalk).columns},
-			"unique": {least: 1, most: 1, attrs: []string{"columns", "include", "nulls_distinct", "comment"}, check: (*hclWalk).columns,
+			"primary_key": {most: 1, renames: []catalog.Kind{catalog.Constraint}, attrs: []string{"columns", "include"}, check: (*hclWalk).columns},
+			"unique": {least: 1, most: 1, renames: []catalog.Kind{catalog.Constraint}, attrs: []string{"columns", "include", "nulls_distinct", "comment"}, check: (*hclWalk).columns,
 				blocks: map[string]*shape{"on": {attrs: []string{"column"}, check: (*hclWalk).columns}}},
-			"index": {most: 1, attrs: []string{"unique", "columns", "type", "where", "nulls_distinct", "include", "page_per_range", "comment"},
+			"index": {most: 1, renames: []catalog.Kind{catalog.Index}, attrs: []string{"unique", "columns", "type", "where", "nulls_distinct", "include", "page_per_range", "comment"},
 				check: (*hclWalk).columns, blocks: map[string]*shape{"on": key("desc", "ops", "nulls_first", "nulls_last")}},
-			"foreign_key": {most: 1, attrs: []string{"columns", "ref_columns", "on_update", "on_delete"}, check: (*hclWalk).columns},
-			"check":       {most: 1, attrs: []string{"expr"}},
+			"foreign_key": {most: 1, renames: []catalog.Kind{catalog.Constraint}, attrs: []string{"columns", "ref_columns", "on_update", "on_delete"}, check: (*hclWalk).columns},
+			"check":       {most: 1, renames: []catalog.Kind{catalog.Constraint}, attrs: []string{"expr"}},
 			"partition": {attrs: []string{"type", "columns"}, check: (*hclWalk).columns,
 				blocks: map[string]*shape{"by": key()}},
 		},
 	}
 	return &shape{blocks: map[string]*shape{
 		"schema": {least: 1, most: 1, attrs: []string{"comment"}},
-		"enum":   {least: 1, most: 2, attrs: []string{"schema", "values"}},
+		"enum":   {least: 1, most: 2, renames: []catalog.Kind{catalog.Enum}, attrs: []string{"schema", "values"}},
 		"table":  table,
 		"locals": {open: true},
 	}}
@@ -88,6 +90,8 @@ type hclWalk struct {
 	blocks   map[string]config.Pos // schemas and enums, as schema.public
 	schemas  []schemaRef
 	virtuals []virtualColumn
+	// directives are what attributes of ours say.
+	directives []directive
 }
 
 // schemaRef is a place where a table or an enum says which schema it is in.
@@ -201,6 +205,7 @@ func (w *hclWalk) block(b *hclsyntax.Block, s *shape) {
 			p.parts[b.Labels[0]] = w.pos(b.TypeRange)
 		}
 	}
+	w.direct(b, s)
 	w.body(fmt.Sprintf("block %q", b.Type), b.Body, s)
 	if s.check != nil {
 		s.check(w, b)

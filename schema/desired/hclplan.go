@@ -20,14 +20,14 @@ import (
 )
 
 // hclStatements has Atlas evaluate the HCL files together and plan their tables from empty.
-func hclStatements(files []*file, wrong *problems) ([]*statement, []virtualColumn) {
+func hclStatements(files []*file, wrong *problems) ([]*statement, []virtualColumn, []directive) {
 	if len(files) == 0 {
-		return nil, nil
+		return nil, nil, nil
 	}
 	before := len(*wrong)
 	parser, walk := parseHCL(files, wrong)
 	if len(*wrong) > before {
-		return nil, nil
+		return nil, nil, nil
 	}
 	realm, err := evaluate(parser)
 	if err != nil {
@@ -37,7 +37,7 @@ func hclStatements(files []*file, wrong *problems) ([]*statement, []virtualColum
 		} else {
 			wrong.add(config.Pos{File: files[0].name, Line: 1, Column: 1}, "Atlas cannot evaluate the HCL files: %v", err)
 		}
-		return nil, nil
+		return nil, nil, nil
 	}
 	for _, s := range realm.Schemas {
 		for _, t := range s.Tables {
@@ -45,13 +45,13 @@ func hclStatements(files []*file, wrong *problems) ([]*statement, []virtualColum
 		}
 	}
 	if len(*wrong) > before {
-		return nil, nil
+		return nil, nil, nil
 	}
 	out, err := planRealm(realm, walk)
 	if err != nil {
 		wrong.add(config.Pos{File: files[0].name, Line: 1, Column: 1}, "Atlas cannot plan the HCL files' tables: %v", err)
 	}
-	return out, walk.virtuals
+	return out, walk.virtuals, walk.directives
 }
 
 // evaluate guards against a crash inside Atlas on input that the walk let pass.

@@ -27,6 +27,7 @@ type piece struct {
 	start, end int // of the text, without the semicolon
 	tokens     []token
 	meta       string // psql command such as \restrict, or ""
+	notes      []note // comments before, in or behind it that may be directives
 }
 
 // lexer splits SQL as psql does, so a file that psql reads means the same here. Source of the rules: psqlscan.l.
@@ -35,6 +36,7 @@ type lexer struct {
 	at      int
 	tokens  []token
 	pieces  []piece
+	notes   []note // of the piece that is being read
 	parens  int
 	routine bool // CREATE [OR REPLACE] FUNCTION or PROCEDURE
 	blocks  int  // open BEGIN and CASE of such a routine's SQL body
@@ -57,6 +59,9 @@ func split(src string) ([]piece, *lexError) {
 		}
 	}
 	l.finish(len(src))
+	if len(l.notes) > 0 {
+		return l.pieces, &lexError{l.notes[0].start, "no declaration follows this directive"}
+	}
 	return l.pieces, nil
 }
 
@@ -66,6 +71,7 @@ func (l *lexer) next() *lexError {
 	case strings.IndexByte(" \t\r\n\f\v", c) >= 0:
 		l.at++
 	case strings.HasPrefix(rest, "--"):
+		l.note(rest[:lineEnd(rest)])
 		l.at += lineEnd(rest)
 	case strings.HasPrefix(rest, "/*"):
 		return l.comment()
@@ -110,7 +116,8 @@ func (l *lexer) add(kind tokenKind, length int) {
 
 func (l *lexer) finish(end int) {
 	if len(l.tokens) > 0 {
-		l.pieces = append(l.pieces, piece{start: l.tokens[0].start, end: end, tokens: l.tokens})
+		l.pieces = append(l.pieces, piece{start: l.tokens[0].start, end: end, tokens: l.tokens, notes: l.notes})
+		l.notes = nil
 	}
 	copying := len(l.tokens) > 0 && l.tokens[0].text == "COPY" && has(l.tokens, "STDIN")
 	l.tokens, l.parens, l.blocks, l.routine = nil, 0, 0, false
@@ -121,7 +128,23 @@ func (l *lexer) finish(end int) {
 	}
 }
 
+// note keeps a comment that may be a directive. One behind a statement's end, on the same line, is that statement's.
+func (l *lexer) note(comment string) {
+	n, ok := asNote(l.at, comment)
+	if !ok {
+		return
+	}
+	if last := len(l.pieces) - 1; len(l.tokens) == 0 && len(l.notes) == 0 && last >= 0 && !strings.Contains(l.src[l.pieces[last].end:l.at], "\n") {
+		l.pieces[last].notes = append(l.pieces[last].notes, n)
+		return
+	}
+	l.notes = append(l.notes, n)
+}
+
 func (l *lexer) comment() *lexError {
+	if strings.HasPrefix(strings.TrimLeft(l.src[l.at+2:], "* \t\r\n"), directivePrefix) {
+		return &lexError{l.at, "a directive is a comment that begins with two dashes: " + directiveForms}
+	}
 	depth, i := 0, l.at
 	for i < len(l.src) {
 		switch {

@@ -45,6 +45,19 @@ var refusals = []struct{ name, source, want string }{
 	{"setting", "SET work_mem = '1GB';", "f.sql:1:1: SET work_mem: a source may set search_path, default_tablespace, default_table_access_method, default_toast_compression, xmloption only, beside what pg_dump writes: remove it"},
 	{"encoding", "SET client_encoding = 'LATIN1';", "f.sql:1:1: SET client_encoding: a source may set search_path, default_tablespace, default_table_access_method, default_toast_compression, xmloption only, beside what pg_dump writes: remove it"},
 
+	// Directives.
+	{"unknown directive", "-- pgtender: moved to x\nCREATE TABLE t (a integer);", "f.sql:1:1: pgtender: moved to x: it is not understood; a directive is -- pgtender: renamed from old_name, or -- pgtender: using expression"},
+	{"directive in a block comment", "/* pgtender: renamed from a */ CREATE TABLE t (a integer);", "f.sql:1:1: a directive is a comment that begins with two dashes: a directive is -- pgtender: renamed from old_name, or -- pgtender: using expression"},
+	{"directive at the end", "CREATE TABLE t (a integer);\n-- pgtender: renamed from a", "f.sql:2:1: no declaration follows this directive"},
+	{"directive at no column", "CREATE TABLE t (a integer\n-- pgtender: renamed from b\n);", "f.sql:2:1: pgtender: renamed from b: nothing follows it in the list"},
+	{"directive at a nameless constraint", "CREATE TABLE t (a integer,\n-- pgtender: renamed from b\nCHECK (a > 0));", "f.sql:2:1: pgtender: renamed from b: the constraint has no name: write CONSTRAINT name before it"},
+	{"directive at a comment", "-- pgtender: renamed from b\nCOMMENT ON TABLE t IS 'x';", "f.sql:1:1: pgtender: renamed from b: it must stand at a statement that creates something which can be renamed"},
+	{"directive at a setting", "-- pgtender: renamed from b\nSET search_path = public;", "f.sql:1:1: the directive stands at a statement that creates nothing"},
+	{"directive with a schema", "-- pgtender: renamed from a.b\nCREATE TABLE t (a integer);", "f.sql:1:1: pgtender: renamed from a.b: an object is renamed within its schema: write its old name without one"},
+	{"directive with the same name", "-- pgtender: renamed from T\nCREATE TABLE t (a integer);", "f.sql:1:1: pgtender: renamed from T: the old name is the new one"},
+	{"using at a table", "-- pgtender: using a::int\nCREATE TABLE t (a integer);", "f.sql:1:1: pgtender: using a::int: it says how a column's values are converted, and stands at table t"},
+	{"renamed schema", "-- pgtender: renamed from a\nCREATE SCHEMA b;", "f.sql:1:1: pgtender: renamed from a: a schema cannot be renamed this way"},
+
 	// What never ends.
 	{"open string", "CREATE TABLE t (a integer DEFAULT 'x);\n", "f.sql:1:35: this string never ends"},
 	{"open name", "CREATE TABLE \"t (a integer);\n", "f.sql:1:14: this name in double quotes never ends"},

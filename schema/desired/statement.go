@@ -22,6 +22,8 @@ type statement struct {
 	extension string // CREATE EXTENSION of this name
 	version   string // the extension whose version the statement says
 	schema    string // CREATE SCHEMA of this name
+	// directives are what comments say of it or of its parts.
+	directives []directive
 }
 
 // rank is 0 for schemas, 1 for extensions, 2 for all else.
@@ -51,13 +53,16 @@ func (f *file) statements(wrong *problems) []*statement {
 	var settings []string
 	for _, p := range pieces {
 		v := classify(f, p)
+		if len(p.notes) > 0 && (v.refusal != "" || v.setting != "" || v.skip) {
+			wrong.add(f.pos(p.notes[0].start), "the directive stands at a statement that creates nothing")
+		}
 		switch {
 		case v.refusal != "":
 			*wrong = append(*wrong, Problem{Pos: f.pos(p.start), Text: v.refusal})
 		case v.setting != "":
 			settings = append(settings[:len(settings):len(settings)], v.setting)
 		case !v.skip:
-			out = append(out, f.statement(p, settings))
+			out = append(out, f.statement(p, settings, wrong))
 		}
 	}
 	if lexErr != nil {
@@ -66,7 +71,7 @@ func (f *file) statements(wrong *problems) []*statement {
 	return out
 }
 
-func (f *file) statement(p piece, settings []string) *statement {
+func (f *file) statement(p piece, settings []string, wrong *problems) *statement {
 	s := &statement{sql: strings.TrimRight(f.text[p.start:p.end], " \t\r\n\f\v"), pos: f.pos(p.start), settings: settings}
 	s.locate = func(position int, _ string) config.Pos {
 		if position <= 0 {
@@ -80,6 +85,7 @@ func (f *file) statement(p piece, settings []string) *statement {
 		return f.pos(p.start + offset)
 	}
 	s.adapt(p)
+	s.directives = f.directives(p, wrong)
 	return s
 }
 

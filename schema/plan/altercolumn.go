@@ -93,6 +93,9 @@ func (b *builder) changeType(k catalog.Key, live, want *catalog.Object) {
 	}
 	b.cover(k, catalog.FactType, catalog.FactCollation)
 	effect := b.judge(live, want)
+	if want.Notes.Using != "" && live.Fact(catalog.FactGenerated) == "" {
+		effect = declaredUsing(live, want)
+	}
 	c := &columnChange{key: k, draft: b.draft(), role: alters, disrupts: true, rewrites: effect.rewrites, joins: b.computes(k),
 		reason: b.describeAll(k, catalog.FactType, catalog.FactCollation)}
 	if effect.loss != "" {

@@ -63,6 +63,8 @@ type testCase struct {
 	db             *pgx.Conn
 	scope          catalog.Scope
 	live, declared *catalog.Snapshot
+	sources        desired.Options // of a case whose new is loaded as sources are
+	result         *desired.Result
 }
 
 func openCase(t *testing.T, dir string) *testCase {
@@ -74,12 +76,13 @@ func openCase(t *testing.T, dir string) *testCase {
 	}
 	c.scope = catalog.Scope{Schemas: []string{"public", "app", "old"}, Policies: partitioned(t, c.db)}
 	c.live = read(t, c.db, c.scope)
-	if hcl := filepath.Join(dir, "new.hcl"); exists(hcl) {
-		result, err := desired.Load(t.Context(), desired.Options{TargetURL: c.url, Sources: []desired.Source{{Path: hcl, Raw: hcl}}})
+	if source := declaredSource(t, dir); source != "" {
+		c.sources = desired.Options{TargetURL: c.url, DevURL: pgtest.Database(t), Sources: []desired.Source{{Path: source, Raw: source}}}
+		result, err := desired.Load(t.Context(), c.sources)
 		if err != nil {
 			t.Fatal(err)
 		}
-		c.declared, result.Scope.Policies = result.Snapshot, c.scope.Policies
+		c.result, c.declared, result.Scope.Policies = result, result.Snapshot, c.scope.Policies
 		c.scope = result.Scope
 		c.live = read(t, c.db, c.scope)
 		return c
@@ -90,6 +93,23 @@ func openCase(t *testing.T, dir string) *testCase {
 	return c
 }
 
+// declaredSource is the file that must be read as a source: HCL, or SQL with directives.
+func declaredSource(t *testing.T, dir string) string {
+	t.Helper()
+	if hcl := filepath.Join(dir, "new.hcl"); exists(hcl) {
+		return hcl
+	}
+	file := filepath.Join(dir, "new.sql")
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(string(text), "-- pgtender:") {
+		return file
+	}
+	return ""
+}
+
 func exists(path string) bool {
 	_, err := os.Stat(path)
 	return err == nil
@@ -97,7 +117,22 @@ func exists(path string) bool {
 
 func (c *testCase) plan(t *testing.T, live, declared *catalog.Snapshot) *plan.Plan {
 	t.Helper()
-	p, err := plan.Make(live, declared, plan.Options{Database: "case"})
+	o := plan.Options{Database: "case"}
+	if c.result != nil && declared == c.declared {
+		var err error
+		if o.Renames, err = c.result.Pending(live); err != nil {
+			t.Fatal(err)
+		}
+		if len(o.Renames) > 0 {
+			c.sources.Pending = o.Renames
+			before, err := desired.Load(t.Context(), c.sources)
+			if err != nil {
+				t.Fatal(err)
+			}
+			o.Before = before.Before
+		}
+	}
+	p, err := plan.Make(live, declared, o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,13 +10,24 @@ import (
 // Options say what the plan is for.
 type Options struct {
 	Database string // host, port and name, as pg.Redact prints it
+	// Renames are declared and still to be done, in the order in which they are undone; Before is what is declared, under the
+	// names before them.
+	Renames []catalog.Rename
+	Before  *catalog.Snapshot
 }
 
 // Make plans the way from the live snapshot to the declared one. It is pure: equal snapshots give equal plans.
 // What cannot be planned is an *UnplannedError or a *CycleError that names it, never left out.
+//
+// Declared renames come last: what is declared is first planned under the old names, so that all that the server prints is
+// compared under one set of names, and none is ever guessed.
 func Make(live, declared *catalog.Snapshot, opts Options) (*Plan, error) {
-	b := newBuilder(live, declared)
-	if len(b.diffs) == 0 && len(b.refused) == 0 {
+	goal := declared
+	if len(opts.Renames) > 0 {
+		goal = opts.Before
+	}
+	b := newBuilder(live, goal)
+	if len(b.diffs) == 0 && len(b.refused) == 0 && len(opts.Renames) == 0 {
 		same := live.Fingerprint()
 		return &Plan{Database: opts.Database, From: same, To: same, Unmanaged: live.Unmanaged, LeftAlone: live.LeftAlone}, nil
 	}
@@ -35,6 +46,7 @@ func Make(live, declared *catalog.Snapshot, opts Options) (*Plan, error) {
 	}
 	b.connect()
 	b.isolate()
+	b.rename(opts.Renames)
 	statements, err := order(b.steps)
 	if err != nil {
 		return nil, err

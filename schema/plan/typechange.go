@@ -98,6 +98,12 @@ func (b *builder) judge(live, want *catalog.Object) effect {
 	return e
 }
 
+// declaredUsing is what a conversion does that the sources declare: nobody but them knows what it keeps.
+func declaredUsing(live, want *catalog.Object) effect {
+	changes := "the type changes from " + live.Fact(catalog.FactType) + " to " + want.Fact(catalog.FactType)
+	return effect{using: want.Notes.Using, rewrites: true, loss: "the values become what the declared USING makes of them", breaks: changes}
+}
+
 func (b *builder) isEnum(base string) bool {
 	parts, _ := scanName(base)
 	if len(parts) != 2 {

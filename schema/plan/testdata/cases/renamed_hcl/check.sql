@@ -1,0 +1,1 @@
+SELECT (amount, m)::text = '(6,ok)' FROM public.purchases
