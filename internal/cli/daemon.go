@@ -15,6 +15,7 @@ import (
 	"github.com/pgtender/pgtender/checks"
 	"github.com/pgtender/pgtender/internal/config"
 	"github.com/pgtender/pgtender/internal/leader"
+	"github.com/pgtender/pgtender/internal/overview"
 	"github.com/pgtender/pgtender/internal/web"
 	"github.com/pgtender/pgtender/jobs"
 	"github.com/pgtender/pgtender/jobs/analyze"
@@ -39,6 +40,7 @@ type daemon struct {
 	runner    atomic.Pointer[jobs.Runner] // nil until the server was found sound
 	begin     func(context.Context) (*jobs.Runner, error)
 	collector *checks.Collector
+	overview  *overview.Reader
 	exporter  *checks.Exporter
 	server    *web.Server
 	watch     *watch
@@ -70,6 +72,7 @@ func (a *app) newDaemon(ctx context.Context, env *config.Env, pool *pgxpool.Pool
 		return nil, err
 	}
 	d.collector = checks.NewCollector(checks.Options{Pool: pool, Checks: all, Log: log})
+	d.overview = overview.NewReader(overview.Options{Pool: pool, Env: env, Tasks: d.taskNames, Log: log})
 	d.exporter = checks.NewExporter(checks.ExporterOptions{
 		Collector: d.collector, Jobs: d.jobStatus, Leader: d.leads, Views: views(env), Version: version(),
 	})
@@ -77,7 +80,7 @@ func (a *app) newDaemon(ctx context.Context, env *config.Env, pool *pgxpool.Pool
 		Listen: env.Daemon.Listen, ConfigFile: opt.webConfig, Collectors: []prometheus.Collector{d.exporter}, Log: log,
 		Ready: d.ready,
 		Source: web.Source{Version: version(), Env: env, Results: d.collector.Results, Database: d.watch.state,
-			Leader: d.leadership, Jobs: d.pageJobs, Ready: d.ready},
+			Leader: d.leadership, Jobs: d.pageJobs, Ready: d.ready, Drift: d.watch.lastDrift, Overview: d.overview.Latest},
 	})
 	if err != nil {
 		return nil, err
@@ -139,6 +142,7 @@ func (d *daemon) run(ctx context.Context, ready func(context.Context, *daemon)) 
 		}
 		group.Go(func() error { d.watch.run(ctx); return nil })
 		group.Go(func() error { return d.collector.Run(ctx) })
+		group.Go(func() error { d.overview.Run(ctx); return nil })
 		runner, err := d.begin(ctx)
 		if err != nil {
 			return err
@@ -224,11 +228,21 @@ func (d *daemon) pageJobs() []web.Job {
 	return out
 }
 
-// observer counts runs for the exporter, which also has the checks look again.
+// taskNames are the tasks whose runs the page shows.
+func (d *daemon) taskNames() []overview.Task {
+	var out []overview.Task
+	for _, s := range d.status() {
+		out = append(out, overview.Task{Job: s.Job, Target: s.Target})
+	}
+	return out
+}
+
+// observer counts runs for the exporter, and has the page read what came of them.
 type observer struct{ d *daemon }
 
 func (o observer) Finished(t jobs.Task, r jobs.Result, _ error, took time.Duration) {
 	o.d.exporter.Observe(t.Job, t.Target, string(r.Outcome), took)
+	o.d.overview.Nudge()
 	if t.Job == drift.JobName {
 		o.d.watch.soon()
 	}

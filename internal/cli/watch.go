@@ -63,13 +63,16 @@ func (w *watch) look(ctx context.Context) {
 	server, err := pg.Preflight(ctx, w.pool)
 	var last drift.Last
 	if err == nil {
-		now.Connected, now.Version, now.Standby = true, server.Version, server.InRecovery
+		now.Connected, now.Version, now.Standby, now.Answered = true, server.Version, server.InRecovery, time.Now()
 		last, err = drift.Latest(ctx, w.pool)
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if err != nil {
 		now.Version, now.Standby, now.Problem = w.database.Version, w.database.Standby, err.Error()
+		if now.Answered.IsZero() {
+			now.Answered = w.database.Answered
+		}
 	} else {
 		w.drift = last
 	}

@@ -1,21 +1,15 @@
 package web
 
 import (
-	"bytes"
-	"cmp"
 	"crypto/sha256"
 	_ "embed" // the page and its style
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"html/template"
+	"io"
 	"net/http"
-	"slices"
-	"strconv"
 	"strings"
-	"time"
-
-	"github.com/pgtender/pgtender/checks"
 )
 
 //go:embed page.html
@@ -33,15 +27,15 @@ type page struct {
 
 func newPage(source Source) (*page, error) {
 	t, err := template.New("status").Funcs(template.FuncMap{
-		"span": span, "count": count, "style": func() template.CSS { return template.CSS(style) }, "wrong": wrong, "fine": fine,
-		"zero": func(n float64) bool { return n == 0 },
+		"span": span, "count": count, "words": words, "join": strings.Join,
+		"style": func() template.CSS { return template.CSS(style) }, "zero": func(n float64) bool { return n == 0 },
 	}).Parse(pageHTML)
 	if err != nil {
 		return nil, fmt.Errorf("read the status page: %w", err)
 	}
 	// Nothing is loaded from anywhere and nothing runs: whatever gets into a name or a message stays text.
 	sum := sha256.Sum256([]byte(style))
-	policy := "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+	policy := "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 	return &page{source, t, policy}, nil
 }
 
@@ -57,10 +51,10 @@ func (p *page) json(w http.ResponseWriter, _ *http.Request) {
 	_, _ = w.Write(append(text, '\n'))
 }
 
-func (p *page) html(w http.ResponseWriter, _ *http.Request) {
-	var b bytes.Buffer
-	status := p.source.status()
-	if err := p.template.Execute(&b, view{status}); err != nil {
+func (p *page) html(w http.ResponseWriter, r *http.Request) {
+	var b strings.Builder
+	shown := view{Status: p.source.status(), Still: r.URL.Query().Has("still"), loc: p.source.location()}
+	if err := p.template.Execute(&b, shown); err != nil {
 		plain(w, http.StatusInternalServerError, "the status page cannot be written: "+err.Error()+"\n")
 		return
 	}
@@ -70,91 +64,19 @@ func (p *page) html(w http.ResponseWriter, _ *http.Request) {
 	h.Set("Content-Security-Policy", p.policy)
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "no-referrer")
-	_, _ = w.Write(b.Bytes())
+	_, _ = io.WriteString(w, b.String())
 }
 
-// view is the status with what only the page needs.
-type view struct{ *Status }
-
-// Ago is how long ago t was, and In is how long it is until t; both as people say it.
-func (v view) Ago(t time.Time) string { return span(v.Now.Sub(t).Seconds()) + " ago" }
-
-// In says when t will be.
-func (v view) In(t time.Time) string {
-	if !t.After(v.Now) {
-		return "due now"
-	}
-	return "in " + span(t.Sub(v.Now).Seconds())
-}
-
-// Took is how long a job's last run took.
-func (v view) Took(j Job) string {
-	d := j.Finished.Sub(j.Started)
-	switch {
-	case d < time.Second:
-		return strconv.FormatInt(d.Milliseconds(), 10) + " ms"
-	case d < time.Minute:
-		return strconv.FormatFloat(d.Seconds(), 'f', 1, 64) + " s"
-	}
-	return span(d.Seconds())
-}
-
-// Stamp is a time for machines and for a title.
-func (v view) Stamp(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
-
-// trouble is one finding that is not ok, with the check it is of.
-type trouble struct {
-	Check string
-	checks.FindingReport
-}
-
-// wrong lists what is not ok, worst first.
-func wrong(r checks.Report) []trouble {
-	var out []trouble
-	for _, c := range r.Checks {
-		for _, f := range c.Findings {
-			if f.Status != checks.OK.String() {
-				out = append(out, trouble{c.Check, f})
-			}
+// icon is the page's icon: the colour tells the state, so that a tab in the background does.
+func (p *page) icon(w http.ResponseWriter, r *http.Request) {
+	colour := "#64748b"
+	for status, c := range map[string]string{"ok": "#1f9d63", "warning": "#e0a100", "critical": "#d0303f", "unknown": "#7a68c8"} {
+		if r.URL.RawQuery == status {
+			colour = c
 		}
 	}
-	rank := func(t trouble) int { return slices.Index([]string{"critical", "unknown", "warning"}, t.Status) }
-	slices.SortStableFunc(out, func(a, b trouble) int { return cmp.Compare(rank(a), rank(b)) })
-	return out
-}
-
-// fine lists the checks that found nothing wrong.
-func fine(r checks.Report) []checks.CheckReport {
-	return slices.DeleteFunc(slices.Clone(r.Checks), func(c checks.CheckReport) bool { return c.Status != checks.OK.String() })
-}
-
-// span writes seconds as people say them.
-func span(s float64) string {
-	abs := max(s, -s)
-	switch {
-	case abs < 120:
-		return strconv.FormatFloat(s, 'f', 0, 64) + " s"
-	case abs < 2*3600:
-		return strconv.FormatFloat(s/60, 'f', 0, 64) + " min"
-	case abs < 48*3600:
-		return strconv.FormatFloat(s/3600, 'f', 0, 64) + " h"
-	}
-	return strconv.FormatFloat(s/86400, 'f', 0, 64) + " days"
-}
-
-// count writes a number with thin spaces between thousands.
-func count(n float64) string {
-	digits := strconv.FormatFloat(n, 'f', -1, 64)
-	whole, fraction, _ := strings.Cut(digits, ".")
-	var b strings.Builder
-	for i, d := range whole {
-		if i > 0 && (len(whole)-i)%3 == 0 && whole[i-1] != '-' {
-			b.WriteRune('\u202f')
-		}
-		b.WriteRune(d)
-	}
-	if fraction != "" {
-		b.WriteString("." + fraction)
-	}
-	return b.String()
+	w.Header().Set("Content-Type", "image/svg+xml")
+	w.Header().Set("Cache-Control", "max-age=86400")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	_, _ = fmt.Fprintf(w, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><circle cx="8" cy="8" r="7" fill="%s"/></svg>`, colour)
 }

@@ -74,6 +74,7 @@ func New(o Options) (*Server, error) {
 	})))
 	mux.HandleFunc("GET /status", page.html)
 	mux.HandleFunc("GET /status.json", page.json)
+	mux.HandleFunc("GET /icon.svg", page.icon)
 	mux.Handle("GET /{$}", http.RedirectHandler("/status", http.StatusSeeOther))
 	s.http = &http.Server{
 		Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute,

@@ -197,7 +197,7 @@ func TestStatusJSON(t *testing.T) {
 	if len(s.Views) != 1 || *s.Views[0].Age != 4000 || s.Views[0].Summary != "refreshed concurrently in 1 s" {
 		t.Errorf("views: %+v", s.Views)
 	}
-	if len(s.IO) != 1 || s.IO[0] != (Setting{"io_workers", 3, true}) || s.IOMethod != "worker" {
+	if len(s.IO) != 1 || s.IO[0].Name != "io_workers" || *s.IO[0].Value != 3 || !s.IO[0].PendingRestart || s.IOMethod != "worker" {
 		t.Errorf("io: %+v", s.IO)
 	}
 	if *s.Schema.Drift != 0 || !s.Schema.LastApply.Equal(noon.Add(-3*time.Hour)) {
@@ -234,7 +234,7 @@ func TestStatusPage(t *testing.T) {
 		t.Fatalf("%d %s", resp.StatusCode, resp.Header.Get("Content-Type"))
 	}
 	for _, want := range []string{
-		"postgres://app@db:5432/app", "leading", "partition_gaps", "pgtender job run refresh --table public.mv", "90 days", "1\u202f234\u202f567",
+		"postgres://app@db:5432/app", "leads", "partition_gaps", "pgtender job run refresh --table public.mv", "90 days", "1\u202f234\u202f567",
 		"in 5 min", "refreshed concurrently in 1 s", "io_workers", "permission denied", "as declared", "the first plan is being applied",
 		"public.&lt;script&gt;alert(1)&lt;/script&gt;", "2 holes &amp; &#34;more&#34;",
 	} {
