@@ -104,14 +104,6 @@ func (a *app) showPlan(env *config.Env, engine *schema.Engine, p *plan.Plan, for
 // unsupported are the policies that the file may declare and this version does not carry out: their jobs refuse.
 func unsupported(env *config.Env) []string {
 	var out []string
-	for _, arc := range env.Archives {
-		switch {
-		case !arc.Partitioned:
-			out = append(out, fmt.Sprintf("%s: archive %q: rows of a table that is not partitioned; partition it by time, or archive it yourself", arc.Pos, arc.Table))
-		case arc.Granularity == config.ByRow:
-			out = append(out, fmt.Sprintf(`%s: archive of %q: granularity = "row"; use "partition"`, arc.Pos, arc.Table))
-		}
-	}
 	if err := asyncio.Validate(env); err != nil {
 		out = append(out, err.Error())
 	}

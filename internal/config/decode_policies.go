@@ -72,6 +72,7 @@ func (l *loader) partition(s section) {
 			Granularity: oneOf(inner, "granularity", defaultGranularity, ByPartition, ByRow),
 			Pos:         inner.pos(),
 		}
+		l.archiveOptions(inner, &a)
 		p.Archive = &a
 		l.env.Archives = append(l.env.Archives, a)
 	}
@@ -91,8 +92,38 @@ func (l *loader) archive(s section) {
 		Granularity: ByRow,
 		Pos:         s.pos(),
 	}
+	l.archiveOptions(s, &a)
 	if ok {
 		l.env.Archives = append(l.env.Archives, a)
+	}
+}
+
+// archiveOptions reads what both forms of an archive policy may say.
+func (l *loader) archiveOptions(s section, a *Archive) {
+	a.KeepForeignKeys = s.boolean("keep_foreign_keys", false)
+	a.Referenced = oneOf(s, "referenced", ReferencedRefuse, ReferencedRefuse, ReferencedWait)
+	a.FireTriggers = s.boolean("fire_triggers", false)
+	if a.Granularity == ByPartition {
+		if a.Referenced == ReferencedWait {
+			s.wrong("referenced", `is "wait", which moves single rows: write granularity = "row" beside it`)
+		}
+		if a.FireTriggers {
+			s.wrong("fire_triggers", `has no effect on whole partitions: write granularity = "row" beside it, or remove it`)
+		}
+	}
+	if !a.Partitioned {
+		return // drop_after is refused
+	}
+	a.DropAfter = s.interval("drop_after", "")
+	allowed := s.boolean("allow_data_loss", false)
+	switch {
+	case s.attr("drop_after") == nil && s.attr("allow_data_loss") != nil:
+		s.wrong("allow_data_loss", "has no effect without drop_after: remove it")
+	case a.DropAfter.IsZero():
+	case !allowed:
+		s.wrong("drop_after", "drops archived rows for good: write allow_data_loss = true beside it if that is meant, or remove it")
+	case !a.DropAfter.longer(a.After):
+		s.wrong("drop_after", "is not longer than after, %s: what is archived would be dropped at once", a.After)
 	}
 }
 

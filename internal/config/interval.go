@@ -22,6 +22,17 @@ func (i Interval) String() string { return i.Text }
 // IsZero reports whether the interval is empty.
 func (i Interval) IsZero() bool { return i.Months == 0 && i.Days == 0 && i.Duration == 0 }
 
+// longer reports whether i is longer than o, whenever they end.
+func (i Interval) longer(o Interval) bool {
+	for month := range time.Month(12) { // months differ in length
+		t := time.Date(2025, month+1, 1, 0, 0, 0, 0, time.UTC)
+		if !i.Before(t, time.UTC).Before(o.Before(t, time.UTC)) {
+			return false
+		}
+	}
+	return true
+}
+
 // Before returns t minus the interval exactly as PostgreSQL computes `timestamptz - interval` in a
 // session whose TimeZone is loc: first the months, clamped to the last day of the month (31 March − 1
 // month = 28 or 29 February), then the days, each by the wall clock of loc, then the time by the

@@ -66,7 +66,7 @@ func TestContractExample(t *testing.T) {
 	year, day90, hour := Interval{Text: "1 year", Months: 12}, Interval{Text: "90 days", Days: 90}, Interval{Text: "1 hour", Duration: time.Hour}
 	records := Table{"public", "training_records"}
 	archive := Archive{Table: records, Into: Table{"public", "training_records_archive"}, Partitioned: true, Interval: Month,
-		After: year, Schedule: Schedule{Text: "30 3 * * *"}, Granularity: ByPartition}
+		After: year, Schedule: Schedule{Text: "30 3 * * *"}, Granularity: ByPartition, Referenced: ReferencedRefuse}
 	warning, critical := 0.05, 0.20
 	want := &Env{
 		Name: "local", File: contractFile, URL: "postgres://app@db/registry",
@@ -77,7 +77,7 @@ func TestContractExample(t *testing.T) {
 		Partitions: []Partition{{Table: records, Interval: Month, Ahead: 3, Schedule: Schedule{Text: "@hourly"}, Archive: &archive}},
 		Archives: []Archive{
 			{Table: Table{"public", "model_evaluations"}, Into: Table{"public", "model_evaluations_archive"}, Column: "evaluated_at",
-				After: year, Schedule: Schedule{Text: "45 3 * * *"}, Granularity: ByRow},
+				After: year, Schedule: Schedule{Text: "45 3 * * *"}, Granularity: ByRow, Referenced: ReferencedRefuse},
 			archive,
 		},
 		Refreshes: []Refresh{{View: Table{"public", "mv_model_performance_summary"}, Schedule: Schedule{Text: "*/5 * * * *"},
@@ -142,13 +142,13 @@ env "only" {
 	env := mustLoad(t, LoadOptions{File: file})
 	month, weeks := Interval{Text: "1 mon", Months: 1}, Interval{Text: "2 weeks", Days: 14}
 	inner := Archive{Table: Table{"public", "t"}, Into: Table{"public", "t_old"}, Partitioned: true, Interval: Day, After: month,
-		Schedule: Schedule{Text: "30 3 * * *"}, Granularity: ByPartition}
+		Schedule: Schedule{Text: "30 3 * * *"}, Granularity: ByPartition, Referenced: ReferencedRefuse}
 	want := &Env{
 		Name: "only", File: file, URL: "postgres://db/app", Schemas: []string{"public"},
 		Daemon:     Daemon{Listen: "127.0.0.1:9818", Location: time.UTC, Apply: ApplySafe, History: Interval{Text: "90 days", Days: 90}},
 		Partitions: []Partition{{Table: Table{"public", "t"}, Interval: Day, Ahead: 3, Schedule: Schedule{Text: "@hourly"}, Archive: &inner}},
 		Archives: []Archive{inner, {Table: Table{"public", "u"}, Into: Table{"public", "u_old"}, Column: "at", After: weeks,
-			Schedule: Schedule{Text: "30 3 * * *"}, Granularity: ByRow}},
+			Schedule: Schedule{Text: "30 3 * * *"}, Granularity: ByRow, Referenced: ReferencedRefuse}},
 		Refreshes: []Refresh{{View: Table{"public", "v"}, Schedule: Schedule{Text: "@daily"}, When: RefreshAlways, Concurrently: true}},
 		IO:        &IO{Mode: IORecommend, Schedule: Schedule{Text: "@hourly"}},
 	}

@@ -33,38 +33,41 @@ func partitionBlock() block {
 		},
 		blocks: []block{{
 			name: "archive", doc: "Moves what is old into another table.",
-			attrs: []attribute{
+			attrs: append([]attribute{
 				{name: "after", kind: intervalKind, required: true, doc: "How old a row must be."},
 				{name: "into", kind: "string", required: true, doc: "The archive table, `name` or `schema.name`; without a schema, in the table's own. It is not declared: its definition follows from the table's.", refuses: "the table itself, a table with a policy, an excluded one, and one archive table for two tables"},
 				{name: "schedule", kind: scheduleKind, def: defaultArchiveSchedule, doc: "When to move.", refuses: scheduleOff},
-				{name: "granularity", kind: "string", def: string(defaultGranularity), doc: "`partition` moves whole partitions only; `row` also the old rows of the one that straddles the cut (not carried out yet: `plan` says so, and the job refuses)."},
-				dropAfter(), allowDataLoss(),
-			},
+				{name: "granularity", kind: "string", def: string(defaultGranularity), doc: "`partition` moves whole partitions only; `row` also the old rows of the one that straddles the cut, in batches, into a partition of the archive with the same bounds. Once all of it is old, the rest follows by rows too, and the emptied partition is dropped."},
+				{name: "drop_after", kind: intervalKind, doc: "How old an archived partition must be to be DROPPED for good, by its real upper bound. Only what pgtender has archived is dropped; the manifest and the ledger keep what went. Left out: nothing is ever dropped.", refuses: "being given without `allow_data_loss = true`; what is not longer than `after`"},
+				{name: "allow_data_loss", kind: "true or false", def: "false", doc: "The word that `drop_after` is meant.", refuses: "being given without `drop_after`"},
+			}, archiveOptions()...),
 		}},
 	}
 }
 
-func dropAfter() attribute {
-	return attribute{name: "drop_after", standing: later, reason: "dropping from the archive is not supported yet"}
-}
-
-func allowDataLoss() attribute {
-	return attribute{name: "allow_data_loss", standing: later, reason: "dropping from the archive is not supported yet"}
+// archiveOptions are what both forms of an archive policy may say.
+func archiveOptions() []attribute {
+	return []attribute{
+		{name: "keep_foreign_keys", kind: "true or false", def: "false", doc: "Whether archived rows keep the foreign keys of the live table. **Danger**: a key with `ON DELETE CASCADE` or `SET NULL` then reaches into the archive: deleting a model deletes its archived rows. Without it an archived row survives what it points to. After a change, `pgtender apply` adds the keys to the archive, or takes them away."},
+		{name: "referenced", kind: "string", def: string(ReferencedRefuse), doc: "What happens when foreign keys of other tables point to this one: `refuse` archives nothing and names them; `wait` moves rows, never whole partitions, and a row only once no row points to it any more, be it that those were archived before or are gone. So the tables that point are archived first; a chain of three takes two runs.", refuses: "`wait` with `granularity = \"partition\"`"},
+		{name: "fire_triggers", kind: "true or false", def: "false", doc: "Whether the table's own DELETE triggers may fire for each row that is moved. With `false`, a table that has one is refused where rows would be moved, since the trigger would take a move for a deletion.", refuses: "`true` with `granularity = \"partition\"`"},
+	}
 }
 
 func archiveBlock() block {
 	return block{
 		name: "archive", label: "the table's name", many: true,
-		doc: "Moves the old rows of a table that is not partitioned into another table, in batches (not carried out yet: `plan` says so, and the job refuses). For a partitioned table the block stands inside `partition`.",
-		attrs: []attribute{
+		doc: "Moves the old rows of a table that is not partitioned into another table, in batches, into one that is not partitioned either. For a partitioned table the block stands inside `partition`.",
+		attrs: append([]attribute{
 			{name: "schema", kind: "string", def: defaultSchema, doc: schemaDoc},
-			{name: "column", kind: "string", required: true, doc: "The column that says how old a row is."},
+			{name: "column", kind: "string", required: true, doc: "The column that says how old a row is; one where it is null stays. An index should begin with it: without one the whole table is read each time."},
 			{name: "after", kind: intervalKind, required: true, doc: "How old a row must be."},
 			{name: "into", kind: "string", required: true, doc: "The archive table, as in `partition`.", refuses: "as in `partition`"},
 			{name: "schedule", kind: scheduleKind, def: defaultArchiveSchedule, doc: "When to move.", refuses: scheduleOff},
 			{name: "granularity", standing: refused, reason: "a table that is not partitioned is always archived by rows; remove it"},
-			dropAfter(), allowDataLoss(),
-		},
+			{name: "drop_after", standing: refused, reason: "the archive of a table that is not partitioned is not partitioned either, and only whole partitions are dropped; remove it"},
+			{name: "allow_data_loss", standing: refused, reason: "it belongs to drop_after, which only the archive of a partitioned table has; remove it"},
+		}, archiveOptions()...),
 	}
 }
 

@@ -123,6 +123,15 @@ const (
 	ByRow       Granularity = "row"       // also single rows: those of the straddling month, or of a plain table
 )
 
+// Referenced says what happens when foreign keys of other tables point to an archived one.
+type Referenced string
+
+// What happens when foreign keys point to an archived table.
+const (
+	ReferencedRefuse Referenced = "refuse" // nothing is archived
+	ReferencedWait   Referenced = "wait"   // by rows; a row that others point to stays until they are archived or gone
+)
+
 // Archive moves what is older than After out of Table into Into.
 type Archive struct {
 	Table       Table
@@ -133,7 +142,12 @@ type Archive struct {
 	After       Interval
 	Schedule    Schedule
 	Granularity Granularity
-	Pos         Pos
+	// KeepForeignKeys: archived rows keep the foreign keys of the live ones, so a CASCADE reaches them.
+	KeepForeignKeys bool
+	Referenced      Referenced
+	FireTriggers    bool     // the live table's DELETE triggers may fire for each row that is moved
+	DropAfter       Interval // archived partitions older than this are dropped; zero: never. The file said allow_data_loss.
+	Pos             Pos
 }
 
 // RefreshWhen says whether a refresh may be skipped when it is proved needless.

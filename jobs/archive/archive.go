@@ -3,8 +3,12 @@
 // Whole partitions change hands: DETACH from the live table and ATTACH to the archive in one transaction, by the real
 // bounds in the catalog, so that each row is in exactly one of the two for every reader and after every crash. The
 // partition's bounds are proved by a CHECK beforehand, so that nothing is read while locks are held; all locks together
-// are waited for no longer than one lock_timeout. The partition's foreign keys go: an archived row must not vanish with a row that it
-// points to. Each move is a row in pgtender.archived_partition, committed with it.
+// are waited for no longer than one lock_timeout. The partition's foreign keys go, unless the policy keeps them: an archived row must not
+// vanish with a row that it points to. Each move is a row in pgtender.archived_partition, committed with it.
+//
+// Single rows move in batches, each one statement in a transaction of its own: those of a table that is not partitioned,
+// and, with granularity = "row", those of the partition that the cut goes through. They go into a partition of the archive
+// with the same bounds; when the whole partition is old, the rest of it follows by rows too, and what is empty then is dropped.
 package archive
 
 import (
@@ -12,7 +16,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -28,6 +31,7 @@ type Job struct {
 	Pool     *pgxpool.Pool
 	Location *time.Location // in which the age of rows is reckoned
 	Patience pg.Patience
+	LagBytes int64 // that a standby may be behind while rows are moved; 0: 64 MB
 }
 
 // New is the job with the usual patience.
@@ -44,11 +48,19 @@ func Tasks(env *config.Env, pool *pgxpool.Pool) []jobs.Task {
 		slices.Sort(locks)
 		tasks = append(tasks, jobs.Task{
 			Job: "archive", Target: a.Table.String(), Schedule: a.Schedule.Schedule, Spec: a.Schedule.Text,
-			Timeout: 4 * time.Hour, Locks: locks, Order: 20,
+			Timeout: 4 * time.Hour, Locks: locks, Order: order(a),
 			Run: func(ctx context.Context, run *jobs.Run) (jobs.Result, error) { return job.Run(ctx, run, a) },
 		})
 	}
 	return tasks
+}
+
+// order puts tables that others point to after those.
+func order(a config.Archive) int {
+	if a.Referenced == config.ReferencedWait {
+		return 21
+	}
+	return 20
 }
 
 // Refusal is a move that was not made, in words for the person who must decide. Nothing was moved.
@@ -72,10 +84,17 @@ type pass struct {
 	live   parts.Set
 	into   parts.Set
 	cut    time.Time
-	edge   parts.Bound // the cut in the key's terms
+	edge   parts.Bound   // the cut in the key's terms
+	holds  []parts.Range // brought back, and not to be archived again until released
 	moves  []move
-	proved []string // partitions that were given a CHECK of their bounds
-	errs   []error
+	sweeps []*sweep // of rows
+	// dropped are emptied partitions of the live table, expired those of the archive.
+	dropped  []string
+	expired  []string
+	pointing []reference // foreign keys to the live table, which the policy bears
+	foretold []foretold
+	proved   []string // partitions that were given a CHECK of their bounds
+	errs     []error
 }
 
 // Run moves the partitions of the policy's table that are wholly older than the policy says by the server's clock, the oldest first. When none
@@ -85,12 +104,10 @@ func (j *Job) Run(ctx context.Context, run *jobs.Run, policy config.Archive) (jo
 	if err != nil {
 		return jobs.Result{Outcome: jobs.Failure}, err
 	}
-	due := p.live.Due(p.cut, j.Location)
-	if run.DryRun {
-		p.explain(run, due, j.Location)
-	}
-	if len(due) > 0 {
-		j.moveAll(ctx, run, p, due)
+	if policy.Partitioned {
+		j.runPartitions(ctx, run, p)
+	} else if err := j.runPlain(ctx, &rowsRun{run}, p); err != nil {
+		p.errs = append(p.errs, err)
 	}
 	if !run.DryRun && ctx.Err() == nil {
 		if err := j.count(ctx, run, p); err != nil {
@@ -101,21 +118,67 @@ func (j *Job) Run(ctx context.Context, run *jobs.Run, policy config.Archive) (jo
 	return p.result(run.DryRun, j.Location), errors.Join(p.errs...)
 }
 
-// open reads both tables and refuses what cannot be archived at all.
-func (j *Job) open(ctx context.Context, policy config.Archive) (*pass, error) {
-	refuse := func(what, advice string) (*pass, error) {
+// runPartitions moves what is due of a partitioned table: whole partitions, then the old rows of the one that the cut goes
+// through if the policy says so.
+func (j *Job) runPartitions(ctx context.Context, run *jobs.Run, p *pass) {
+	due := slices.DeleteFunc(p.live.Due(p.cut, j.Location), func(c parts.Child) bool { return p.held(c.Range) })
+	if run.DryRun {
+		p.explain(run, due, j.Location)
+	}
+	straddling := p.straddling()
+	if p.policy.Granularity != config.ByRow {
+		straddling = nil
+	}
+	if len(due) > 0 || straddling != nil {
+		if err := j.alike(ctx, p); err != nil {
+			p.errs = append(p.errs, err)
+			due, straddling = nil, nil
+		}
+	}
+	rows := &rowsRun{run}
+	byRows := func(c parts.Child) bool { return len(p.pointing) > 0 || p.landing(c) != nil }
+	var whole []parts.Child
+	for _, c := range due {
+		if !byRows(c) {
+			whole = append(whole, c)
+		}
+	}
+	if len(whole) > 0 {
+		j.moveAll(ctx, run, p, whole)
+	}
+	for _, c := range due {
+		if byRows(c) && ctx.Err() == nil {
+			if err := j.moveRows(ctx, rows, p, c, true); err != nil {
+				p.errs = append(p.errs, err)
+			}
+		}
+	}
+	if straddling != nil && ctx.Err() == nil {
+		if err := j.moveRows(ctx, rows, p, *straddling, false); err != nil {
+			p.errs = append(p.errs, err)
+		}
+	}
+	if !p.policy.DropAfter.IsZero() && ctx.Err() == nil {
+		j.expire(ctx, run, p)
+	}
+}
+
+// refuser words what cannot be archived at all.
+func refuser(policy config.Archive) func(what, advice string) (*pass, error) {
+	return func(what, advice string) (*pass, error) {
 		if policy.Pos.File != "" {
 			what += fmt.Sprintf(" (the policy is at %s)", policy.Pos)
 		}
 		return nil, &Refusal{policy.Table, what, advice}
 	}
-	switch {
-	case !policy.Partitioned:
-		return refuse("it is archived by rows, which is not supported yet",
-			"Partition the table by time and put the archive block into its partition block, or take the policy out.")
-	case policy.Granularity == config.ByRow:
-		return refuse(`granularity = "row" is not supported yet`, `Use granularity = "partition": whole partitions are moved, so rows live up to one interval longer.`)
+}
+
+// open reads both tables and refuses what cannot be archived at all.
+func (j *Job) open(ctx context.Context, policy config.Archive) (*pass, error) {
+	if !policy.Partitioned {
+		return j.openPlain(ctx, policy)
 	}
+	refuse := refuser(policy)
 	sets, err := parts.Read(ctx, j.Pool, []config.Table{policy.Table, policy.Into})
 	if err != nil {
 		return nil, err
@@ -139,9 +202,7 @@ func (j *Job) open(ctx context.Context, policy config.Archive) (*pass, error) {
 		return refuse(fmt.Sprintf("its archive %s has a DEFAULT partition, %s, which every move would have to read under a lock", p.into.Table, p.into.Default.Table),
 			fmt.Sprintf("Detach it: ALTER TABLE %s DETACH PARTITION %s;", ident(p.into.Table), ident(p.into.Default.Table)))
 	}
-	p.cut = policy.After.Before(p.live.Now, j.Location)
-	p.edge = p.live.Key.At(p.live.Key.FromInstant(p.cut, j.Location))
-	return p, nil
+	return p, j.settle(ctx, p)
 }
 
 // moveAll moves the due partitions, or says what it would do.
@@ -189,12 +250,17 @@ func (p *pass) explain(run *jobs.Run, due []parts.Child, loc *time.Location) {
 		switch {
 		case slices.ContainsFunc(due, func(d parts.Child) bool { return d.OID == c.OID }):
 			continue
+		case p.held(c.Range) && c.Upper.Compare(p.edge) <= 0:
+			why = fmt.Sprintf("it was restored and is held; `pgtender archive release --table %s --from %s --to %s` lets it go again", p.live.Table,
+				quoteSpace(p.live.Key.Text(c.Lower)), quoteSpace(p.live.Key.Text(c.Upper)))
 		case c.Pending:
 			why = fmt.Sprintf("its DETACH CONCURRENTLY was not finished: ALTER TABLE %s DETACH PARTITION %s FINALIZE;", ident(p.live.Table), ident(c.Table))
 		case c.Upper.Kind == parts.Max:
 			why = "it has no upper bound"
 		case c.Lower.Kind == parts.Min:
 			why = "it has no lower bound, so it would bar the archive to everything older"
+		case p.policy.Granularity == config.ByRow && c.Lower.Compare(p.edge) < 0 && !p.held(c.Range):
+			why = "it holds rows up to " + p.live.Key.Text(c.Upper) + "; its old rows are moved one by one"
 		case c.Upper.Compare(p.edge) > 0:
 			why = "it holds rows up to " + p.live.Key.Text(c.Upper)
 		}
@@ -204,67 +270,3 @@ func (p *pass) explain(run *jobs.Run, due []parts.Child, loc *time.Location) {
 		run.Say("-- %s stays: it is the DEFAULT partition", p.live.Default.Table)
 	}
 }
-
-func (p *pass) result(dry bool, loc *time.Location) jobs.Result {
-	cut := p.cut.In(loc).Format(time.RFC3339)
-	r := jobs.Result{Outcome: jobs.Noop, Summary: "no partition lies wholly before " + cut, Detail: map[string]any{"cut": cut}}
-	if len(p.errs) > 0 {
-		r.Summary = "nothing was moved"
-	}
-	if len(p.moves) > 0 {
-		p.report(&r, dry)
-	}
-	if len(p.errs) > 0 {
-		r.Outcome = jobs.Failure
-	}
-	return r
-}
-
-// done says what a run that was stopped has changed; nothing: "".
-func (p *pass) done() string {
-	var done []string
-	for _, m := range p.moves {
-		done = append(done, "moved "+m.child.Table.String())
-	}
-	for _, t := range p.proved {
-		if !slices.ContainsFunc(p.moves, func(m move) bool { return m.child.Table.String() == t }) {
-			done = append(done, fmt.Sprintf("gave %s the CHECK %s, and did not move it", t, parts.BoundsCheck))
-		}
-	}
-	return strings.Join(done, ", ")
-}
-
-// report tells what was moved.
-func (p *pass) report(r *jobs.Result, dry bool) {
-	var rows, bytes int64
-	var list []map[string]any
-	about := ""
-	for _, m := range p.moves {
-		n := max(m.facts.Rows, 0)
-		if m.counted != nil {
-			n = *m.counted
-		} else {
-			about = "about "
-		}
-		rows, bytes = rows+n, bytes+m.facts.Bytes
-		list = append(list, map[string]any{"partition": m.child.Table.String(), "rows": n, "rows_exact": m.counted != nil, "bytes": m.facts.Bytes,
-			"from": p.live.Key.Text(m.child.Lower), "to": p.live.Key.Text(m.child.Upper)})
-	}
-	verb, what, lines := "moved", "partitions", "rows"
-	if dry {
-		verb = "would move"
-	} else {
-		r.Outcome = jobs.Success
-	}
-	if len(list) == 1 {
-		what = "partition"
-	}
-	if rows == 1 {
-		lines = "row"
-	}
-	r.Detail["moved"], r.Detail["rows"], r.Detail["bytes"] = list, rows, bytes
-	r.Summary = fmt.Sprintf("%s %d %s with %s%d %s into %s, up to %s", verb, len(list), what, about, rows, lines, p.into.Table,
-		p.live.Key.Text(p.moves[len(p.moves)-1].child.Upper))
-}
-
-func ident(t config.Table) string { return pg.Ident(t.Schema, t.Name) }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/pgtender/pgtender/internal/config"
 	"github.com/pgtender/pgtender/internal/parts"
 	"github.com/pgtender/pgtender/internal/pg"
 )
@@ -57,12 +58,12 @@ SELECT what FROM (
 	WHERE a.conrelid = $2 AND a.contype = 'c' AND NOT EXISTS (SELECT FROM pg_constraint l
 	      WHERE l.conrelid = $1 AND l.contype = 'c' AND l.conname = a.conname AND pg_get_constraintdef(l.oid) = pg_get_constraintdef(a.oid))
 	UNION ALL
-	SELECT format('foreign key %I of the archive ties its rows to %s', conname, confrelid::regclass) FROM pg_constraint WHERE conrelid = $2 AND contype = 'f' AND conparentid = 0
+	SELECT format('foreign key %I of the archive ties its rows to %s', conname, confrelid::regclass) FROM pg_constraint
+	WHERE NOT $3 AND conrelid = $2 AND contype = 'f' AND conparentid = 0
 ) found ORDER BY what`
 
-const pointingQuery = `
-SELECT format('%s (%I)', conrelid::regclass, conname) FROM pg_constraint
-WHERE confrelid = $1::oid AND contype = 'f' AND conparentid = 0 ORDER BY 1`
+const pointingQuery = `SELECT coalesce((SELECT ` + referencesSQL + `
+	WHERE k.confrelid = $1::oid AND k.contype = 'f' AND k.conparentid = 0), '[]')`
 
 const factsQuery = `
 WITH RECURSIVE tree AS (
@@ -97,34 +98,57 @@ SELECT p.oid, json_build_object(
 FROM pg_class p CROSS JOIN LATERAL (SELECT pg_get_partition_constraintdef(p.oid) AS expr) e
 WHERE p.oid = ANY ($1)`
 
-// inspect reads what the moves need to know, and refuses when no partition of this table can be moved. Some catalog functions wait
-// for locks, hence the patience.
+// alike refuses when nothing of this table can be archived: its archive is not like it, or foreign keys point to it. Some
+// catalog functions wait for locks, hence the patience.
+func (j *Job) alike(ctx context.Context, p *pass) error {
+	var differences []string
+	var pointing []byte
+	err := j.Patience.InTx(ctx, j.Pool, func(tx pgx.Tx) (err error) {
+		if differences, err = texts(ctx, tx, differencesQuery, p.live.OID, p.into.OID, p.policy.KeepForeignKeys); err != nil {
+			return err
+		}
+		return tx.QueryRow(ctx, pointingQuery, p.live.OID).Scan(&pointing)
+	})
+	if err == nil {
+		err = json.Unmarshal(pointing, &p.pointing)
+	}
+	switch {
+	case err != nil:
+		return fmt.Errorf("compare %s with its archive: %w", p.live.Table, err)
+	case len(p.pointing) > 0 && p.policy.Referenced != config.ReferencedWait:
+		return pointedAt(p.policy, p.pointing)
+	case len(differences) > 0:
+		return &Refusal{p.live.Table, fmt.Sprintf("its archive %s is not like it:\n  %s", p.into.Table, strings.Join(differences, "\n  ")),
+			"`pgtender plan` shows what brings the archive in line, `pgtender apply` does it."}
+	}
+	return nil
+}
+
+// inspectOne is inspect for one partition, which must be there.
+func (j *Job) inspectOne(ctx context.Context, p *pass, c parts.Child) (move, error) {
+	moves, err := j.inspect(ctx, p, []parts.Child{c})
+	if err == nil && len(moves) != 1 {
+		err = fmt.Errorf("partition %s is gone", c.Table)
+	}
+	if err != nil {
+		return move{}, err
+	}
+	return moves[0], nil
+}
+
+// inspect reads what the moves need to know. Some catalog functions wait for locks, hence the patience.
 func (j *Job) inspect(ctx context.Context, p *pass, due []parts.Child) ([]move, error) {
 	oids := make([]uint32, len(due))
 	for i, c := range due {
 		oids[i] = c.OID
 	}
-	var differences, pointing []string
 	var found map[uint32]facts
 	err := j.Patience.InTx(ctx, j.Pool, func(tx pgx.Tx) (err error) {
-		if differences, err = texts(ctx, tx, differencesQuery, p.live.OID, p.into.OID); err != nil {
-			return err
-		}
-		if pointing, err = texts(ctx, tx, pointingQuery, p.live.OID); err != nil {
-			return err
-		}
 		found, err = readFacts(ctx, tx, oids, p)
 		return err
 	})
-	switch {
-	case err != nil:
+	if err != nil {
 		return nil, fmt.Errorf("look at the due partitions of %s: %w", p.live.Table, err)
-	case len(pointing) > 0:
-		return nil, &Refusal{p.live.Table, "foreign keys point to it, which rows in an archive could not satisfy: " + strings.Join(pointing, ", "),
-			"Archive the tables that point to it first and drop those foreign keys, or take the archive block out."}
-	case len(differences) > 0:
-		return nil, &Refusal{p.live.Table, fmt.Sprintf("its archive %s is not like it:\n  %s", p.into.Table, strings.Join(differences, "\n  ")),
-			"`pgtender plan` shows what brings the archive in line, `pgtender apply` does it."}
 	}
 	var moves []move
 	for _, c := range due {
@@ -172,8 +196,7 @@ func (m move) refusal(p *pass) error {
 	}
 	for _, a := range p.into.Children {
 		if a.Overlaps(m.child.Range) {
-			return refuse(fmt.Sprintf("Detach it from the archive, or move its rows by hand: ALTER TABLE %s DETACH PARTITION %s;", ident(p.into.Table), ident(a.Table)),
-				"the archive already has %s for %s", a.Table, p.into.Key.ForValues(a.Range))
+			return overlap(p, m.child, a)
 		}
 	}
 	if len(m.facts.Lacks) > 0 {

@@ -33,6 +33,9 @@ func (m move) statements(p *pass) []string {
 	table := ident(m.child.Table)
 	list := []string{fmt.Sprintf("ALTER TABLE %s DETACH PARTITION %s", ident(p.live.Table), table)}
 	for _, k := range m.facts.Keys {
+		if p.policy.KeepForeignKeys {
+			break
+		}
 		list = append(list, fmt.Sprintf("ALTER TABLE %s DROP CONSTRAINT %s", pg.Ident(k.Schema, k.Table), pg.Ident(k.Name)))
 	}
 	// A default that draws from the live table's sequence would tie the archive to it.

@@ -17,8 +17,7 @@ func TestRefusals(t *testing.T) {
 		change func(*config.Archive)
 		words  []string
 	}{
-		"rows":              {"", func(a *config.Archive) { a.Granularity = config.ByRow }, []string{`granularity = "partition"`}},
-		"plain":             {"", func(a *config.Archive) { a.Partitioned = false; a.Column = "at" }, []string{"not supported yet"}},
+		"plain":             {"", func(a *config.Archive) { a.Partitioned = false; a.Column = "at" }, []string{"it is partitioned", "partition block"}},
 		"no live table":     {"", func(a *config.Archive) { a.Table.Name = "none" }, []string{"no such table"}},
 		"no archive":        {"DROP TABLE public.t_archive", nil, []string{"public.t_archive does not exist", "`pgtender apply`"}},
 		"plain archive":     {"DROP TABLE public.t_archive; CREATE TABLE public.t_archive (LIKE public.t)", nil, []string{"public.t_archive cannot take partitions", "an ordinary table"}},

@@ -153,7 +153,7 @@ func (b *bench) refused(p config.Archive, words ...string) {
 // everything is which partition belongs where, and the manifest.
 func (b *bench) everything() []string {
 	b.t.Helper()
-	return b.list(`SELECT inhparent::regclass || ' ' || inhrelid::regclass || ' ' || pg_get_expr(relpartbound, oid) FROM pg_inherits JOIN pg_class ON oid = inhrelid WHERE relkind IN ('r', 'p')
+	return b.list(`SELECT inhparent::regclass || ' ' || inhrelid::regclass || ' ' || coalesce(pg_get_expr(relpartbound, oid), '') FROM pg_inherits JOIN pg_class ON oid = inhrelid WHERE relkind IN ('r', 'p')
 		UNION ALL SELECT 'moved ' || partition_name FROM pgtender.archived_partition ORDER BY 1`)
 }
 

@@ -37,7 +37,7 @@ func (r *run) createArchives(ctx context.Context, wrong *problems) error {
 // createArchive makes one archive table: the live table's columns, checks, keys, indexes, extended statistics and
 // comments; partitioned alike if the live table is. What would tie archived rows to live ones, or break an ATTACH of
 // a partition that was detached from the live table, is left out: identity, defaults (a serial's sequence belongs to
-// the live table), foreign keys (a CASCADE would reach archived rows), triggers, row security.
+// the live table), foreign keys (a CASCADE would reach archived rows) unless the policy keeps them, triggers, row security.
 func (r *run) createArchive(ctx context.Context, a config.Archive, wrong *problems) error {
 	tx := r.l.scratch.tx
 	live, into := pg.Ident(a.Table.Schema, a.Table.Name), pg.Ident(a.Into.Schema, a.Into.Name)
@@ -70,7 +70,38 @@ func (r *run) createArchive(ctx context.Context, a config.Archive, wrong *proble
 			return err
 		}
 	}
+	if a.KeepForeignKeys {
+		return archiveForeignKeys(ctx, tx, a, wrong)
+	}
 	return nil
+}
+
+// archiveForeignKeys gives the archive the live table's foreign keys. One that points to the live table itself is a mistake: an
+// archived row would point to a live one.
+func archiveForeignKeys(ctx context.Context, tx pgx.Tx, a config.Archive, wrong *problems) error {
+	rows, err := tx.Query(ctx, `
+		SELECT conname, pg_get_constraintdef(oid), confrelid = conrelid, coalesce(obj_description(oid, 'pg_constraint'), '')
+		FROM pg_constraint WHERE conrelid = to_regclass($1) AND contype = 'f' ORDER BY conname`, pg.Ident(a.Table.Schema, a.Table.Name))
+	if err != nil {
+		return err
+	}
+	var todo []string
+	var name, definition, comment string
+	var self bool
+	into := pg.Ident(a.Into.Schema, a.Into.Name)
+	_, err = pgx.ForEachRow(rows, []any{&name, &definition, &self, &comment}, func() error {
+		if self {
+			wrong.add(a.Pos, "archive of %s: keep_foreign_keys: %s points to the table itself, which archived rows cannot keep: remove keep_foreign_keys", a.Table, name)
+			return nil
+		}
+		target := archiveName(a, name)
+		todo = append(todo, "ALTER TABLE "+into+" ADD CONSTRAINT "+pg.Ident(target)+" "+definition)
+		if comment != "" {
+			todo = append(todo, "COMMENT ON CONSTRAINT "+pg.Ident(target)+" ON "+into+" IS "+pg.Literal(comment))
+		}
+		return nil
+	})
+	return execAll(ctx, tx, todo, err)
 }
 
 func (r *run) clash(a config.Archive) {

@@ -260,3 +260,28 @@ a.sql:3:1: public.log_old is declared, but the policy at atlas.hcl:7:3 makes it 
 		t.Errorf("got %v", err)
 	}
 }
+
+// An archive that keeps the foreign keys has the live table's, under its own names; without the word it has none.
+func TestAnArchiveThatKeepsForeignKeys(t *testing.T) {
+	const tables = `CREATE TABLE m (id integer PRIMARY KEY);
+CREATE TABLE e (id bigint, at timestamptz, m integer CONSTRAINT e_m REFERENCES m ON DELETE CASCADE, PRIMARY KEY (id, at)) PARTITION BY RANGE (at);
+CREATE TABLE f (id bigint PRIMARY KEY, at timestamptz, up bigint CONSTRAINT f_up REFERENCES f);`
+	archive := func(name string, partitioned, keep bool) config.Archive {
+		return config.Archive{Table: config.Table{Schema: "public", Name: name}, Into: config.Table{Schema: "public", Name: name + "_old"},
+			Partitioned: partitioned, Column: "at", KeepForeignKeys: keep, Pos: policyPos}
+	}
+	partitions := []config.Partition{{Table: config.Table{Schema: "public", Name: "e"}, Pos: policyPos}}
+	key := catalog.Key{Kind: catalog.Constraint, Schema: "public", Table: "e_old", Name: "e_old_m"}
+	for _, keep := range []bool{true, false} {
+		r := mustLoad(t, map[string]string{"a.sql": tables}, func(o *desired.Options) {
+			o.Partitions, o.Archives = partitions, []config.Archive{archive("e", true, keep)}
+		})
+		if o, ok := r.Snapshot.Lookup(key); ok != keep || keep && o.Fact(catalog.FactDefinition) != "FOREIGN KEY (m) REFERENCES public.m(id) ON DELETE CASCADE" {
+			t.Errorf("keep %v: %v %+v", keep, ok, o)
+		}
+	}
+	_, err := load(t, map[string]string{"a.sql": tables}, func(o *desired.Options) { o.Archives = []config.Archive{archive("f", false, true)} })
+	if err == nil || !strings.Contains(err.Error(), "atlas.hcl:7:3: archive of public.f: keep_foreign_keys: f_up points to the table itself") {
+		t.Errorf("got %v", err)
+	}
+}
