@@ -107,15 +107,6 @@ func names(columns []keyColumn) []string {
 	return list
 }
 
-// figures as read from a statement.
-type figures struct {
-	MinKey    *string `json:"min_key"`
-	MaxKey    *string `json:"max_key"`
-	MinNumber *string `json:"min_number"`
-	MaxNumber *string `json:"max_number"`
-	Digest    string  `json:"digest"`
-}
-
 // add writes a batch into the manifest within its transaction and returns the row's number.
 func (e entry) add(ctx context.Context, tx pgx.Tx, rows int64, found string) (int64, error) {
 	id := e.id
