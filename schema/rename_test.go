@@ -55,7 +55,9 @@ func TestDeclaredRename(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !slices.ContainsFunc(drift.Differences, func(d catalog.Difference) bool { return d.Change == catalog.Renamed && d.Key == catalog.TableKey("public", "purchases") }) {
+	if !slices.ContainsFunc(drift.Differences, func(d catalog.Difference) bool {
+		return d.Change == catalog.Renamed && d.Key == catalog.TableKey("public", "purchases")
+	}) {
 		t.Errorf("drift does not tell the rename: %v", drift.Differences)
 	}
 	report, err := e.SafeApply(t.Context(), schema.ApplyOptions{})

@@ -41,7 +41,7 @@ func Read(ctx context.Context, q pg.Querier, scope Scope) (*Snapshot, error) {
 	r := &reader{
 		ctx: ctx, q: q, scope: scope, schemas: scope.schemas(),
 		objects: map[Key]*Object{}, refs: map[ref]Key{}, rels: map[uint32]*relation{},
-		dependsOn: map[Key][]string{}, left: map[string]bool{},
+		dependsOn: map[Key][]string{}, left: map[string]bool{}, compared: map[string]bool{},
 	}
 	for _, step := range []struct {
 		what string
@@ -62,9 +62,11 @@ func Read(ctx context.Context, q pg.Querier, scope Scope) (*Snapshot, error) {
 		{"triggers", r.readTriggers},
 		{"policies", r.readPolicies},
 		{"rules", r.readRules},
+		{"declared privileges", r.readPrivileges},
+		{"roles", r.readRoles},
 		{"unmanaged objects", r.readUnmanaged},
 		{"dependencies", r.readDependencies},
-		{"privileges", r.readGrants},
+		{"owners and privileges", r.readGrants},
 	} {
 		if err := step.run(); err != nil {
 			return nil, fmt.Errorf("read the catalog's %s: %w", step.what, err)
@@ -93,6 +95,9 @@ type reader struct {
 	unmanaged []Unmanaged
 	left      map[string]bool
 	children  []Child
+
+	roles, defaultGrantees []string
+	compared               map[string]bool // of what the privileges are
 }
 
 // settle fixes what the printing of definitions depends on, until the transaction's end.
@@ -157,7 +162,7 @@ func (r *reader) oids(kinds string) []uint32 {
 }
 
 func (r *reader) snapshot() *Snapshot {
-	s := &Snapshot{Unmanaged: r.unmanaged, Children: r.children}
+	s := &Snapshot{Unmanaged: r.unmanaged, Children: r.children, Roles: r.roles, DefaultGrantees: slices.Compact(slices.Sorted(slices.Values(r.defaultGrantees)))}
 	for _, o := range r.objects {
 		slices.Sort(r.dependsOn[o.Key])
 		o.set(FactDependsOn, strings.Join(slices.Compact(r.dependsOn[o.Key]), ", "))

@@ -75,6 +75,17 @@ func BareName(k Key) string {
 	return name
 }
 
+// WithName is the name in the key of an object that is called so; a routine keeps its arguments.
+func WithName(k Key, bare string) string {
+	if !isRoutine(k.Kind) {
+		return bare
+	}
+	if strings.Trim(bare, "abcdefghijklmnopqrstuvwxyz0123456789_") != "" || bare[0] <= '9' {
+		bare = pg.Ident(bare)
+	}
+	return bare + arguments(k)
+}
+
 // arguments are those of a routine's key, in parentheses.
 func arguments(k Key) string {
 	if strings.HasPrefix(k.Name, `"`) {

@@ -32,6 +32,8 @@ const (
 	Trigger    Kind = "trigger"
 	Policy     Kind = "policy"
 	Rule       Kind = "rule"
+	// DefaultPrivileges are what ALTER DEFAULT PRIVILEGES says for one role, one schema or all, and one kind of objects.
+	DefaultPrivileges Kind = "default privileges"
 )
 
 // Key identifies an object within one database.
@@ -111,6 +113,7 @@ const (
 	FactDependsOn    = "depends on extension"
 	FactNotNullName  = "not null name"    // of a domain's NOT NULL
 	FactIndexComment = "index comment"    // of a constraint's index: COMMENT ON INDEX
+	FactPrivileges   = "privileges"       // "compared" where the sources declare privileges of the object
 	FactSeqComment   = "sequence comment" // of an identity column's sequence
 )
 
@@ -120,6 +123,7 @@ const (
 	PrefixConstraintComment = "comment on constraint " // of a domain
 	PrefixColumn            = "column "                // of a view or materialised view: its other properties, as ALTER … ALTER COLUMN takes them
 	PrefixColumnComment     = "comment on column "     // of a view or materialised view
+	PrefixPrivileges        = "privileges of "         // a role, quoted where needed, or PUBLIC: sorted, comma-separated, with columns; the owner's own are left out
 	PrefixStatTarget        = "statistics target of column "
 )
 
@@ -184,6 +188,8 @@ type Snapshot struct {
 	Unmanaged []Unmanaged // sorted
 	LeftAlone []string    // what an exclude pattern or a policy keeps out, sorted; "table public.legacy_a"
 	Children  []Child     // sorted by parent, then name
+	// Of a database whose privileges are compared: the roles of the server, and those that get default privileges; quoted where needed.
+	Roles, DefaultGrantees []string
 }
 
 // Lookup finds an object by key.

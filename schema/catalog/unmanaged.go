@@ -88,6 +88,7 @@ func (r *reader) readUnmanaged() error {
 		}
 		plain, _, _ := strings.Cut(name, "(")
 		switch {
+		case strings.HasSuffix(kind, "privileges") && (r.scope.Declaring || r.compared[schema+"\x00"+name]): // compared
 		case schema != "" && r.scope.excludes(schema, plain):
 			r.leave(kind + " " + qualified(schema, name))
 		case schema != "":

@@ -50,7 +50,7 @@ func classify(f *file, p piece) verdict {
 	case "DROP":
 		return refuse("DROP declares nothing: remove it and the declaration of what it drops (with pg_dump, do not use --clean)")
 	case "GRANT", "REVOKE":
-		return refuse("%s: privileges are not managed: remove it (with pg_dump, use --no-privileges)", first)
+		return classifyGrant(t)
 	case "REASSIGN":
 		return refuse("%s: ownership is not managed: remove it", first)
 	case "REFRESH", "VACUUM", "ANALYZE", "CLUSTER", "REINDEX", "CHECKPOINT", "LOCK":
@@ -95,7 +95,10 @@ func classifyAlter(t []token) verdict {
 			return refuse("ALTER %s is not part of a database's schema: remove it and run it by hand", kind)
 		}
 	case "DEFAULT":
-		return refuse("ALTER DEFAULT PRIVILEGES: privileges are not managed: remove it (with pg_dump, use --no-privileges)")
+		if has(t, "ON", "LARGE", "OBJECTS") {
+			return refuse("ALTER DEFAULT PRIVILEGES ON LARGE OBJECTS: large objects are not managed: remove it")
+		}
+		return verdict{}
 	}
 	switch {
 	case len(t) > 3 && startsWith(t[len(t)-3:], "OWNER", "TO"), has(t, "OWNER", "TO"):
@@ -170,4 +173,20 @@ func classifySelect(t []token) verdict {
 		return refuse("setval is data, and sources declare the schema only: remove it (with pg_dump, use --schema-only)")
 	}
 	return refuse("%s declares nothing: remove it", t[0].text)
+}
+
+// classifyGrant lets privileges on what is managed pass. Which objects those are, the catalog tells.
+func classifyGrant(t []token) verdict {
+	first := t[0].text
+	i := slices.IndexFunc(t, func(x token) bool { return x.kind == word && x.text == "ON" })
+	if i < 0 || i+1 >= len(t) {
+		return refuse("%s of a role: membership is not part of a database's schema: remove it and run it by hand", first)
+	}
+	switch what := t[i+1].text; what {
+	case "DATABASE", "TABLESPACE", "PARAMETER", "LANGUAGE", "FOREIGN":
+		return refuse("%s ON %s is not part of a database's schema: remove it and run it by hand", first, what)
+	case "LARGE":
+		return refuse("%s ON LARGE OBJECT: large objects are not managed: remove it", first)
+	}
+	return verdict{}
 }

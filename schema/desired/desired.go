@@ -95,6 +95,7 @@ func Load(ctx context.Context, o Options) (*Result, error) {
 		return nil, err
 	}
 	scope := r.scope
+	scope.Declaring, scope.Privileges = false, r.privileges(snap)
 	scope.Extensions = []string{}
 	for _, obj := range snap.Objects {
 		if obj.Key.Kind == catalog.Extension {
@@ -156,7 +157,8 @@ type run struct {
 	l     *loader
 	scope catalog.Scope
 	// borrowed is what a borrowed database has of kinds that cannot be compared, such as the privilege to create in it.
-	borrowed []catalog.Unmanaged
+	privileged []catalog.Privileges
+	borrowed   []catalog.Unmanaged
 	// clashes are declared tables with the name of an archive table, and what to say about each.
 	clashes map[catalog.Key]string
 	renames []catalog.Rename
@@ -170,16 +172,20 @@ func (r *run) load(ctx context.Context, stmts []*statement, said []directive) (*
 		return nil, err
 	}
 	if !r.l.scratch.own() {
-		empty, err := catalog.Read(ctx, r.l.scratch.tx, catalog.Scope{Schemas: []string{"public"}})
+		empty, err := catalog.Read(ctx, r.l.scratch.tx, catalog.Scope{Schemas: []string{"public"}, Declaring: true})
 		if err != nil {
 			return nil, err
 		}
-		r.borrowed, r.l.applied = empty.Unmanaged, nil
+		r.borrowed, r.privileged, r.l.applied = empty.Unmanaged, catalog.DeclaredPrivileges(empty), nil
 	}
 	if err := r.l.invent(ctx, r.given(stmts)...); err != nil {
 		return nil, err
 	}
-	failed, err := r.l.load(ctx, stmts)
+	objects := slices.IndexFunc(stmts, func(s *statement) bool { return s.rank() >= rankGrant })
+	if objects < 0 {
+		objects = len(stmts)
+	}
+	failed, err := r.l.load(ctx, stmts[:objects])
 	if err != nil {
 		return nil, err
 	}
@@ -199,7 +205,10 @@ func (r *run) load(ctx context.Context, stmts []*statement, said []directive) (*
 	if err := r.createArchives(ctx, &wrong); err != nil {
 		return nil, err
 	}
-	snap, err := catalog.Read(ctx, r.l.scratch.tx, r.scope)
+	if err := r.grant(ctx, stmts[objects:]); err != nil {
+		return nil, err
+	}
+	snap, err := r.read(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -223,6 +232,20 @@ func (r *run) load(ctx context.Context, stmts []*statement, said []directive) (*
 	}
 	wrong = append(wrong, policyProblems(snap, r.o.Partitions, r.o.Archives, r.o.Refreshes)...)
 	return snap, wrong.err()
+}
+
+// read reads what is declared, without the privileges that a borrowed database came with.
+func (r *run) read(ctx context.Context) (*catalog.Snapshot, error) {
+	snap, err := catalog.Read(ctx, r.l.scratch.tx, r.scope)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range r.privileged {
+		if o, ok := snap.Lookup(p.Key); ok {
+			o.ForgetPrivileges(p)
+		}
+	}
+	return snap, nil
 }
 
 // given are the managed schemas that no source creates: naming them in atlas.hcl declares them.
@@ -254,7 +277,7 @@ func (r *run) schemas(ctx context.Context) ([]string, error) {
 
 // setScope decides what is managed.
 func (r *run) setScope(ctx context.Context) error {
-	r.scope = catalog.Scope{Exclude: r.o.Exclude, Schemas: slices.Sorted(slices.Values(r.o.Schemas))}
+	r.scope = catalog.Scope{Declaring: true, Exclude: r.o.Exclude, Schemas: slices.Sorted(slices.Values(r.o.Schemas))}
 	if r.o.Schemas == nil {
 		all, err := r.schemas(ctx)
 		if err != nil {
@@ -331,7 +354,8 @@ func (r *run) outside(ctx context.Context, schemas []string, out map[string]stri
 		}
 	}
 	for _, u := range snap.Unmanaged {
-		if what := u.Kind + " " + u.Name; out[what] == "" && u.Reason == "" {
+		elsewhere := u.Kind == "default privileges" && strings.Contains(u.Name, " in schema ")
+		if what := u.Kind + " " + u.Name; out[what] == "" && (u.Reason == "" || elsewhere) {
 			out[what] = what + " is in a schema" + advice
 		}
 	}

@@ -164,12 +164,25 @@ func (r *run) before(ctx context.Context, renames []catalog.Rename) (*catalog.Sn
 			return nil, wrong.err()
 		}
 	}
-	snap, err := catalog.Read(ctx, r.l.scratch.tx, r.scope)
+	snap, err := r.read(ctx)
 	if err != nil {
 		return nil, err
 	}
 	r.note(snap, oldNames(renames))
 	return snap, nil
+}
+
+// privileges are the declared ones, under the new names and under those before the renames.
+func (r *run) privileges(snap *catalog.Snapshot) []catalog.Privileges {
+	out := catalog.DeclaredPrivileges(snap)
+	old := oldNames(r.renames)
+	for _, p := range out {
+		if k := old(p.Key); k != p.Key {
+			out = append(out, catalog.Privileges{Key: k, Facts: p.Facts})
+		}
+	}
+	slices.SortFunc(out, func(a, b catalog.Privileges) int { return catalog.CompareKeys(a.Key, b.Key) })
+	return out
 }
 
 // note tells the planner what is said of columns: how values are converted, and which column an archive's is made like. old
@@ -206,7 +219,9 @@ func oldNames(renames []catalog.Rename) func(catalog.Key) catalog.Key {
 	}
 	return func(k catalog.Key) catalog.Key {
 		out := k
-		out.Name = cmp.Or(names[k], k.Name)
+		if was, ok := names[k]; ok {
+			out.Name = catalog.WithName(k, was)
+		}
 		out.Table = cmp.Or(names[catalog.TableKey(k.Schema, k.Table)], k.Table)
 		return out
 	}

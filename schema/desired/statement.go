@@ -24,17 +24,31 @@ type statement struct {
 	schema    string // CREATE SCHEMA of this name
 	// directives are what comments say of it or of its parts.
 	directives []directive
+	grants     bool // GRANT or REVOKE
+	defaults   bool // ALTER DEFAULT PRIVILEGES
 }
 
-// rank is 0 for schemas, 1 for extensions, 2 for all else.
+// The ranks of statements, in the order in which they are loaded.
+const (
+	rankSchema = iota
+	rankExtension
+	rankObject
+	rankGrant             // once everything is there: ON ALL TABLES means all
+	rankDefaultPrivileges // last, since they would change what objects are made with
+)
+
 func (s *statement) rank() int {
 	switch {
+	case s.defaults:
+		return rankDefaultPrivileges
+	case s.grants:
+		return rankGrant
 	case s.schema != "":
-		return 0
+		return rankSchema
 	case s.extension != "":
-		return 1
+		return rankExtension
 	}
-	return 2
+	return rankObject
 }
 
 // excerpt is the beginning of the statement for a message.
@@ -98,6 +112,8 @@ func (s *statement) adapt(p piece) {
 		s.sql = s.sql[:a] + strings.Repeat(" ", b-a) + s.sql[b:]
 	}
 	kind, at := created(t)
+	s.grants = startsWith(t, "GRANT") || startsWith(t, "REVOKE")
+	s.defaults = startsWith(t, "ALTER", "DEFAULT", "PRIVILEGES")
 	if startsWith(t, "ALTER", "EXTENSION") && has(t, "UPDATE", "TO") {
 		s.version = nameAfter(t, 2)
 	}

@@ -11,6 +11,8 @@ import (
 func (b *builder) build(k catalog.Key) {
 	live, want, fate := b.liveObject(k), b.wantObject(k), b.fates[k]
 	switch {
+	case k.Kind == catalog.DefaultPrivileges: // see privileges
+		return
 	case b.isRenamed(k):
 		b.buildRename(k)
 		return
@@ -110,7 +112,11 @@ func (b *builder) restore(k catalog.Key, made ...*step) {
 		return
 	}
 	var before *step
+	declared := b.wantObject(k).Fact(catalog.FactPrivileges) != ""
 	for _, sql := range live.Notes.Restore {
+		if declared && !strings.HasPrefix(sql, "ALTER ") {
+			continue // see privileges
+		}
 		s := b.add(alters, k, Statement{SQL: sql, Reason: "owner and privileges as they were"})
 		s.final = true
 		s.needs(made...)

@@ -104,8 +104,10 @@ func declaredSource(t *testing.T, dir string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if strings.Contains(string(text), "-- pgtender:") {
-		return file
+	for _, word := range []string{"-- pgtender:", "GRANT ", "REVOKE ", "ALTER DEFAULT PRIVILEGES"} {
+		if strings.Contains(string(text), word) {
+			return file
+		}
 	}
 	return ""
 }

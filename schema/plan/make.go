@@ -40,6 +40,9 @@ func Make(live, declared *catalog.Snapshot, opts Options) (*Plan, error) {
 		b.build(k)
 	}
 	b.buildRewrites()
+	for _, k := range b.keys() {
+		b.privileges(k)
+	}
 	b.checkCoverage()
 	if len(b.refused) > 0 {
 		return nil, newUnplannedError(b.refused)

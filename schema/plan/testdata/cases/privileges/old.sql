@@ -1,0 +1,13 @@
+CREATE SCHEMA app;
+CREATE TYPE mood AS ENUM ('bad', 'ok');
+CREATE DOMAIN positive AS int CHECK (VALUE > 0);
+CREATE TABLE t (id int, secret text, gone text);
+CREATE TABLE untouched (id int);
+CREATE VIEW v AS SELECT id FROM t;
+CREATE SEQUENCE s;
+CREATE FUNCTION f(a int) RETURNS int LANGUAGE sql AS 'SELECT a';
+GRANT SELECT, INSERT ON t TO pg_monitor;
+GRANT UPDATE (secret, gone) ON t TO pg_read_all_data;
+GRANT SELECT ON t TO pg_write_all_data WITH GRANT OPTION;
+GRANT SELECT ON untouched TO pg_monitor;
+GRANT USAGE ON SCHEMA app TO pg_monitor;

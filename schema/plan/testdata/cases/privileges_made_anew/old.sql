@@ -1,0 +1,6 @@
+CREATE TABLE t (id int, n int, v int GENERATED ALWAYS AS (n + 1) STORED);
+CREATE VIEW w AS SELECT id, n FROM t;
+CREATE FUNCTION f(a int) RETURNS int LANGUAGE sql AS 'SELECT a';
+GRANT SELECT ON w TO pg_monitor;
+GRANT SELECT (v), UPDATE (v) ON t TO pg_monitor;
+GRANT EXECUTE ON FUNCTION f(int) TO pg_monitor;
