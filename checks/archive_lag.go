@@ -13,9 +13,9 @@ import (
 )
 
 // archiveLag tells for how long the oldest live data has been due for the archive. Source: the upper bound of the oldest partition;
-// for a table that is not partitioned, the least value of its time column, by an index. Unit: seconds. Warning above two periods: of the
+// for a table that is not partitioned, the least value of its time column, by an index. Unit: seconds. Warning from two periods: of the
 // partitions, or of the schedule. Remedy: run the archive job.
-func archiveLag(r *readings) Check {
+func archiveLag(r *readings, l limits) Check {
 	return Check{Name: "archive_lag", Group: "archive", Unit: "seconds", Every: 30 * time.Second, Deadline: 5 * time.Second, Bundle: bundle,
 		Run: func(ctx context.Context, tx pgx.Tx) ([]Finding, error) {
 			sets, err := r.read(ctx, tx)
@@ -25,7 +25,7 @@ func archiveLag(r *readings) Check {
 			var out []Finding
 			for _, a := range r.env.Archives {
 				if !a.Partitioned {
-					f, err := rowsLag(ctx, tx, a, r.env.Daemon.Location)
+					f, err := rowsLag(ctx, tx, a, r.env.Daemon.Location, l)
 					if err != nil {
 						return nil, fmt.Errorf("oldest row of %s: %w", a.Table, err)
 					}
@@ -34,7 +34,7 @@ func archiveLag(r *readings) Check {
 				}
 				for i := range sets {
 					if sets[i].Asked == a.Table {
-						out = append(out, partitionsLag(a, &sets[i], r.env.Daemon.Location))
+						out = append(out, partitionsLag(a, &sets[i], r.env.Daemon.Location, l))
 					}
 				}
 			}
@@ -42,12 +42,12 @@ func archiveLag(r *readings) Check {
 		}}
 }
 
-func partitionsLag(a config.Archive, s *parts.Set, loc *time.Location) Finding {
+func partitionsLag(a config.Archive, s *parts.Set, loc *time.Location, l limits) Finding {
 	if s.Problem != nil {
 		return Finding{Object: s.Asked.String(), Status: Unknown, Message: s.Problem.What, Remedy: s.Problem.Advice}
 	}
 	cut := a.After.Before(s.Now, loc)
-	f := lagFinding(a, s.Table, s.Lag(cut, loc), 2*length(a.Interval))
+	f := lagFinding(a, s.Table, s.Lag(cut, loc), times(l, length(a.Interval).Seconds()))
 	if due := s.Due(cut, loc); len(due) > 0 {
 		f.Message += fmt.Sprintf("; %s, the oldest is %s", many(int64(len(due)), "partition"), due[0].Table)
 	}
@@ -55,8 +55,8 @@ func partitionsLag(a config.Archive, s *parts.Set, loc *time.Location) Finding {
 }
 
 // lagFinding words a lag of seconds.
-func lagFinding(a config.Archive, t config.Table, lag float64, limit time.Duration) Finding {
-	f := Finding{Object: t.String(), Value: lag, Message: "nothing older than " + a.After.Text + " is live", Status: above(lag, limit.Seconds(), 0),
+func lagFinding(a config.Archive, t config.Table, lag float64, l limits) Finding {
+	f := Finding{Object: t.String(), Value: lag, Message: "nothing older than " + a.After.Text + " is live", Status: judge(lag, l),
 		Samples: []Sample{{"pgtender_archive_lag_seconds", []string{t.Schema, t.Name}, lag}}}
 	if lag > 0 {
 		f.Message = fmt.Sprintf("its oldest data has been due for the archive for %s", span(seconds(lag)))
@@ -68,7 +68,7 @@ func lagFinding(a config.Archive, t config.Table, lag float64, limit time.Durati
 }
 
 // rowsLag is the lag of a table that is not partitioned. Without an index it would mean reading the whole table, so it is not asked.
-func rowsLag(ctx context.Context, tx pgx.Tx, a config.Archive, loc *time.Location) (Finding, error) {
+func rowsLag(ctx context.Context, tx pgx.Tx, a config.Archive, loc *time.Location, l limits) (Finding, error) {
 	var kind string
 	var indexed bool
 	err := tx.QueryRow(ctx, `
@@ -106,5 +106,5 @@ func rowsLag(ctx context.Context, tx pgx.Tx, a config.Archive, loc *time.Locatio
 		lag = max(a.After.Before(now, loc).Sub(at).Seconds(), 0)
 	}
 	next := a.Schedule.Next(now.In(loc))
-	return lagFinding(a, a.Table, lag, 2*a.Schedule.Next(next).Sub(next)), nil
+	return lagFinding(a, a.Table, lag, times(l, a.Schedule.Next(next).Sub(next).Seconds())), nil
 }

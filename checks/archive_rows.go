@@ -11,8 +11,9 @@ import (
 )
 
 // archiveRows counts what was moved into the archive since pgtender tends this database. Source: the manifest
-// pgtender.archived_partition, of which no row is ever removed. Unit: rows. It is never anything but ok.
-func archiveRows(env *config.Env) Check {
+// pgtender.archived_partition, of which no row is ever removed. Unit: rows. It is never anything but ok, unless the file
+// gives it thresholds.
+func archiveRows(env *config.Env, l limits) Check {
 	return Check{Name: "archive_rows", Group: "archive", Unit: "rows", Every: time.Minute, Deadline: 5 * time.Second,
 		Run: func(ctx context.Context, tx pgx.Tx) ([]Finding, error) {
 			rows, err := tx.Query(ctx, `
@@ -39,7 +40,7 @@ func archiveRows(env *config.Env) Check {
 			var out []Finding
 			for _, a := range env.Archives {
 				m := all[a.Table]
-				f := Finding{Object: a.Table.String(), Value: m.rows, Message: "nothing was archived yet",
+				f := Finding{Object: a.Table.String(), Value: m.rows, Status: judge(m.rows, l), Message: "nothing was archived yet",
 					Samples: []Sample{{"pgtender_archived_rows_total", []string{a.Table.Schema, a.Table.Name}, m.rows}}}
 				if m.moves > 0 {
 					f.Message = fmt.Sprintf("%s archived in %s, the last at %s", many(int64(m.rows), "row"), many(int64(m.moves), "move"), m.last.UTC().Format(time.RFC3339))

@@ -139,3 +139,9 @@ func sample(t *testing.T, f Finding, metric string, labels ...string) float64 {
 	t.Fatalf("no %s %v in %+v", metric, labels, f.Samples)
 	return 0
 }
+
+// defaults are the thresholds of a check that the file says nothing of.
+func defaults(name string) limits { return (&config.Env{}).Limits(name) }
+
+// from are thresholds; 0: none.
+func from(warning, critical float64) limits { return limits{Warning: warning, Critical: critical} }

@@ -43,13 +43,15 @@ type Sample struct {
 // Check is one question to the database.
 type Check struct {
 	Name     string // label-safe: partition_runway; an own check's is what the file calls it
-	Group    string // partitions, archive, views, schema, sessions, own
+	Group    string // partitions, archive, views, schema, jobs, sessions, vacuum, replication, server, own
 	Unit     string // of Value: seconds, rows, ratio …
 	Every    time.Duration
 	Deadline time.Duration
 	// Bundle, if not empty, names checks that run in one transaction, one after the other, at the interval and with the deadline of the
 	// first: because they share a reading. When one fails, so do those after it.
 	Bundle string
+	// Off, if not empty, is where the file switches the check off: it says that and nothing else.
+	Off string
 	// Memory marks a check that asks no database: its tx is nil, and it answers while the server is away.
 	Memory bool
 	// Run reads within a read-only transaction that has a lock_timeout and a statement_timeout. Its findings come sorted. Without
@@ -60,6 +62,7 @@ type Check struct {
 // Result is the last answer of one check.
 type Result struct {
 	Check, Group, Unit string
+	Off                string // where the file switches it off
 	// Findings are what was found, at least one. Of a check that failed, it is one Unknown that says why.
 	Findings []Finding
 	// At is when the last answer that did not fail was read; zero: never.

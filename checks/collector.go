@@ -103,8 +103,12 @@ func (c *Collector) Run(ctx context.Context) error {
 	return group.Wait()
 }
 
-// troubledEvery is how soon a check that was not ok is tried again, if its interval is longer: what was mended should be seen.
-const troubledEvery = 10 * time.Second
+// A check that was not ok is tried again sooner, as what was mended should be seen: after troubledEvery, or a part of its interval where
+// that is longer, so that a dear check does not become a burden by a warning that stands for months.
+const (
+	troubledEvery = 10 * time.Second
+	troubledPart  = 6
+)
 
 // loop runs one bundle at its interval, which jitter keeps apart from the others', and when it is nudged.
 func (c *Collector) loop(ctx context.Context, bundle []Check, nudge <-chan struct{}) {
@@ -121,7 +125,7 @@ func (c *Collector) loop(ctx context.Context, bundle []Check, nudge <-chan struc
 		}
 		every := bundle[0].Every
 		if c.try(ctx, bundle) != OK {
-			every = min(every, troubledEvery)
+			every = min(every, max(troubledEvery, every/troubledPart))
 		}
 		wait = every - every/10 + rand.N(every/5+1)
 	}
@@ -170,7 +174,7 @@ func (c *Collector) Results() []Result {
 
 // groupRank is the order in which people read the groups.
 func groupRank(group string) int {
-	return slices.Index([]string{"partitions", "archive", "views", "schema", "sessions", "server", "own"}, group)
+	return slices.Index([]string{"partitions", "archive", "views", "schema", "jobs", "sessions", "vacuum", "replication", "server", "own"}, group)
 }
 
 // Ready reports whether each check was tried once.
@@ -279,7 +283,7 @@ func (c *Collector) inTx(ctx context.Context, check Check, f func(tx pgx.Tx) err
 // its age goes on.
 func (c *Collector) keep(check Check, a answer) Status {
 	err := a.err
-	r := Result{Check: check.Name, Group: check.Group, Unit: check.Unit, Findings: a.findings, At: c.now(), Took: a.took, Err: err}
+	r := Result{Check: check.Name, Group: check.Group, Unit: check.Unit, Off: check.Off, Findings: a.findings, At: c.now(), Took: a.took, Err: err}
 	if len(a.findings) == 0 {
 		r.Findings = []Finding{{Message: "nothing found"}}
 	}

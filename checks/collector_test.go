@@ -72,7 +72,7 @@ func TestBundleSharesAReadingAndItsFailure(t *testing.T) {
 	r := &readings{env: env}
 	env.Archives = append(env.Archives, config.Archive{Table: public("rows"), Column: "at", After: interval(t, "1 year"), Schedule: schedule(t, "@daily")})
 	b.exec("CREATE TABLE public.rows (at timestamptz)", "CREATE INDEX ON public.rows (at)")
-	all := []Check{partitionRunway(r), archiveLag(r), partitionGaps(r), longTransaction(time.Hour)}
+	all := []Check{partitionRunway(r, defaults("partition_runway")), archiveLag(r, defaults("archive_lag")), partitionGaps(r), longTransaction(from(3600, 0))}
 	c := NewCollector(Options{Pool: b.pool, Checks: all})
 	for _, result := range c.Once(t.Context()) {
 		if result.Err != nil || result.Status() != OK {
@@ -173,7 +173,7 @@ func TestWhatIsNotThereYetIsNoFailure(t *testing.T) {
 	core, logs := observer.New(zapcore.InfoLevel)
 	var drift Drift
 	now := func() time.Time { return time.Unix(1e9, 0) }
-	c := NewCollector(Options{Pool: pool, Log: zap.New(core), Checks: []Check{schemaApply(), archiveMissing(&config.Env{}), schemaDrift(now, func() Drift { return drift })}})
+	c := NewCollector(Options{Pool: pool, Log: zap.New(core), Checks: []Check{schemaApply(), archiveMissing(&config.Env{}), schemaDrift(now, func() Drift { return drift }, defaults("schema_drift"))}})
 	for range 2 {
 		for _, r := range c.Once(t.Context()) {
 			f := r.Findings[0]
@@ -279,7 +279,7 @@ func TestCollectorSurvivesTheServersStop(t *testing.T) {
 	server := pgtest.Private(t)
 	b := &bench{t: t, url: server.URL("postgres")}
 	b.pool = pgtest.Pool(t, b.url)
-	all := []Check{ioSettings(), lockWaits(time.Minute, time.Hour), schemaDrift(time.Now, func() Drift { return Drift{At: time.Now()} })}
+	all := []Check{ioSettings(), lockWaits(newWaiters(), from(60, 3600)), schemaDrift(time.Now, func() Drift { return Drift{At: time.Now()} }, defaults("schema_drift"))}
 	for i := range all {
 		all[i].Every = 20 * time.Millisecond
 	}

@@ -17,7 +17,7 @@ import (
 // the DEFAULT partition's live rows in the statistics, which follow within a second of the commit and need no lock; where an index begins
 // with the key, its first and last row besides. Unit: rows; 0 without a DEFAULT. Warning above 0. Remedy: the partition job moves those of
 // the time that the policy keeps ahead; the others need a partition made by hand, or must go.
-func defaultPartitionRows(r *readings) Check {
+func defaultPartitionRows(r *readings, l limits) Check {
 	return partitionCheck("default_partition_rows", "rows", r, func(ctx context.Context, tx pgx.Tx, all []kept) ([]Finding, error) {
 		rows, err := defaultRows(ctx, tx, all)
 		if err != nil {
@@ -35,6 +35,7 @@ func defaultPartitionRows(r *readings) Check {
 		for i := range out {
 			if out[i].Value > 0 && err == nil {
 				err = all[i].judgeDefault(ctx, tx, &out[i], rows[all[i].Default.OID], r.env.Daemon.Location)
+				out[i].Status = judge(out[i].Value, l)
 			}
 		}
 		return out, err
@@ -48,7 +49,6 @@ func (k kept) judgeDefault(ctx context.Context, tx pgx.Tx, f *Finding, facts def
 	if f.Value == 1 {
 		verb = "lies"
 	}
-	f.Status = Warning
 	f.Message = fmt.Sprintf("about %s %s in its DEFAULT partition %s, because no other wanted %s", many(int64(f.Value), "row"), verb, k.Default.Table,
 		map[bool]string{true: "it", false: "them"}[f.Value == 1])
 	job := "pgtender job run partition --table " + k.policy.Table.String()

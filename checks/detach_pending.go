@@ -12,7 +12,7 @@ import (
 // detachPending tells of partitions whose DETACH CONCURRENTLY was begun and not ended: new sessions see none of their rows, and
 // their bounds stay taken. While a session still works at it, all is well. Source: pg_inherits.inhdetachpending, pg_locks. Unit:
 // partitions. Warning above 0. Remedy: FINALIZE.
-func detachPending(r *readings) Check {
+func detachPending(r *readings, l limits) Check {
 	return partitionCheck("detach_pending", "partitions", r, func(ctx context.Context, tx pgx.Tx, all []kept) ([]Finding, error) {
 		busy, err := beingDetached(ctx, tx, all)
 		if err != nil {
@@ -26,7 +26,7 @@ func detachPending(r *readings) Check {
 			case busy:
 				f.Message = fmt.Sprintf("partition %s is being detached now", pending[0].Table)
 			default:
-				f.Status = Warning
+				f.Status = judge(f.Value, l)
 				f.Message = fmt.Sprintf("the DETACH CONCURRENTLY of partition %s was interrupted: its rows are invisible, its bounds taken", pending[0].Table)
 				f.Remedy = fmt.Sprintf("ALTER TABLE %s DETACH PARTITION %s FINALIZE;", pg.Ident(k.Table.Schema, k.Table.Name),
 					pg.Ident(pending[0].Table.Schema, pending[0].Table.Name))

@@ -174,6 +174,10 @@ func (e *Exporter) Collect(ch chan<- prometheus.Metric) {
 
 // collectCheck sends what a check knows, and no value of what it does not.
 func (e *Exporter) collectCheck(r *Result, now time.Time, send func(name string, value float64, labels ...string)) {
+	if r.Off != "" {
+		send("pgtender_check_off", 1, r.Check)
+		return
+	}
 	if !r.At.IsZero() {
 		send("pgtender_check_age_seconds", max(now.Sub(r.At).Seconds(), 0), r.Check)
 	}

@@ -56,6 +56,7 @@ func Families() []Family {
 		{"pgtender_check_status", Gauge, []string{"check", "object"}, "State of the object under the check: 0 ok, 1 warning, 2 critical. Absent while it is not known.", "every check"},
 		{"pgtender_check_value", Gauge, []string{"check", "object"}, "What the check measured, in the unit of the check. Absent while it is not known.", "every check"},
 		{"pgtender_check_age_seconds", Gauge, []string{"check"}, "Seconds since the check last had an answer. Absent until it has its first.", "every check"},
+		{"pgtender_check_off", Gauge, []string{"check"}, "Always 1; the label is a check that atlas.hcl switches off, which has no other series.", "atlas.hcl"},
 		{"pgtender_check_up", Gauge, []string{"check"}, "1 when the last try of the check answered for every object, 0 when it failed or left something unknown.", "every check"},
 	}
 	slices.SortFunc(list, func(a, b Family) int { return strings.Compare(a.Name, b.Name) })

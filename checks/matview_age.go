@@ -3,6 +3,7 @@ package checks
 import (
 	"context"
 	"fmt"
+	"math"
 	"sync"
 	"time"
 
@@ -17,7 +18,7 @@ import (
 // times have passed since; critical when it is older than its max_staleness besides. A view that was made and filled otherwise
 // has as long, from the last refresh of the view that bore its name before, or else from when this process first saw it.
 // Remedy: run its refresh job.
-func matviewAge(env *config.Env) Check {
+func matviewAge(env *config.Env, l limits) Check {
 	anew := sightings{first: map[config.Table]sighting{}}
 	return Check{Name: "matview_age", Group: "views", Unit: "seconds", Every: 15 * time.Second, Deadline: 5 * time.Second,
 		Run: func(ctx context.Context, tx pgx.Tx) ([]Finding, error) {
@@ -41,13 +42,13 @@ func matviewAge(env *config.Env) Check {
 				policy := env.Refreshes[len(out)]
 				switch {
 				case same && checked != nil:
-					out = append(out, viewAge(policy, now, *checked))
+					out = append(out, viewAge(policy, now, *checked, l))
 				case populated:
 					since := anew.see(policy.View, oid, now)
 					if checked != nil { // of the view before it, which this one is younger than
 						since = *checked
 					}
-					out = append(out, madeAnew(policy, now, since))
+					out = append(out, madeAnew(policy, now, since, l))
 				default:
 					out = append(out, Finding{Object: policy.View.String(), Status: Unknown, Message: "no refresh of it is recorded yet", Remedy: refreshCommand(policy)})
 				}
@@ -82,26 +83,25 @@ func refreshCommand(policy config.Refresh) string {
 }
 
 // madeAnew judges a view that has data which no refresh by pgtender brought. How old they are nobody knows, so there is no sample.
-func madeAnew(policy config.Refresh, now, since time.Time) Finding {
+func madeAnew(policy config.Refresh, now, since time.Time, l limits) Finding {
 	f := Finding{Object: policy.View.String(), Message: "made anew, not refreshed by pgtender yet; schedule " + policy.Schedule.Text}
-	if now.After(overdue(policy.Schedule, since)) {
-		f.Status, f.Remedy = Warning, refreshCommand(policy)
+	if f.Status = missed(policy.Schedule, since, now, l); f.Status != OK {
+		f.Remedy = refreshCommand(policy)
 		f.Message += ", so a refresh was due"
 	}
 	return f
 }
 
-func viewAge(policy config.Refresh, now, fresh time.Time) Finding {
+func viewAge(policy config.Refresh, now, fresh time.Time, l limits) Finding {
 	f := Finding{Object: policy.View.String()}
 	age := now.Sub(fresh)
 	f.Value = age.Seconds()
 	f.Samples = []Sample{{"pgtender_matview_age_seconds", []string{policy.View.Schema, policy.View.Name}, f.Value}}
 	f.Message = "its data is " + span(age) + " old; schedule " + policy.Schedule.Text
-	due := overdue(policy.Schedule, fresh)
-	if !now.After(due) {
+	if f.Status = missed(policy.Schedule, fresh, now, l); f.Status == OK {
 		return f
 	}
-	f.Status, f.Remedy = Warning, refreshCommand(policy)
+	f.Remedy = refreshCommand(policy)
 	f.Message += ", so a refresh was due"
 	if m := policy.MaxStaleness; !m.IsZero() && fresh.Before(m.Before(now, time.UTC)) {
 		f.Status = Critical
@@ -110,11 +110,35 @@ func viewAge(policy config.Refresh, now, fresh time.Time) Finding {
 	return f
 }
 
-// overdue is when two and a half scheduled times after t have passed; zero when the schedule has no more of them.
-func overdue(s config.Schedule, t time.Time) time.Time {
-	second := s.Next(s.Next(t))
-	third := s.Next(second)
-	return second.Add(third.Sub(second) / 2)
+// missed tells whether so many scheduled times as the thresholds say have passed since t.
+func missed(s config.Schedule, t, now time.Time, l limits) Status {
+	late := func(n float64) bool { return n > 0 && now.After(overdue(s, t, n)) && !overdue(s, t, n).IsZero() }
+	switch {
+	case late(l.Critical):
+		return Critical
+	case late(l.Warning):
+		return Warning
+	}
+	return OK
+}
+
+// maxPeriods bounds how many scheduled times are counted one by one.
+const maxPeriods = 1000
+
+// overdue is when so many scheduled times after t have passed, of which a part counts as part of the way to the next; zero when the
+// schedule has no more of them.
+func overdue(s config.Schedule, t time.Time, n float64) time.Time {
+	whole := min(math.Floor(n), maxPeriods)
+	for range int(whole) {
+		if t = s.Next(t); t.IsZero() {
+			return t
+		}
+	}
+	next := s.Next(t)
+	if next.IsZero() {
+		return next
+	}
+	return t.Add(time.Duration((n - whole) * float64(next.Sub(t))))
 }
 
 func viewNames(env *config.Env) (schemas, names []string) {

@@ -39,7 +39,7 @@ const eventsDDL = "SET TimeZone = 'UTC'; CREATE TABLE public.events (at timestam
 func TestPartitionRunway(t *testing.T) {
 	b := newBench(t, eventsDDL)
 	env := eventsEnv(t)
-	check := partitionRunway(&readings{env: env})
+	check := partitionRunway(&readings{env: env}, defaults("partition_runway"))
 	b.want(check, "public.events", Critical, "no partition holds this moment", "pgtender job run partition --table public.events")
 	b.exec(days(-2, 1))
 	b.want(check, "public.events", Critical)
@@ -77,10 +77,14 @@ func TestRunwayLimitsFollowThePolicy(t *testing.T) {
 		{config.Week, 1, 84 * time.Hour, day},
 		{config.Month, 0, 0, 0},
 	} {
-		w, k := runwayLimits(config.Partition{Interval: c.unit, Ahead: c.ahead})
-		if w != c.warning || k != c.critical {
-			t.Errorf("%d %s ahead: %s and %s, want %s and %s", c.ahead, c.unit, w, k, c.warning, c.critical)
+		l := runwayLimits(config.Partition{Interval: c.unit, Ahead: c.ahead}, defaults("partition_runway"))
+		if l.Warning != c.warning.Seconds() || l.Critical != c.critical.Seconds() {
+			t.Errorf("%d %s ahead: %g and %g, want %s and %s", c.ahead, c.unit, l.Warning, l.Critical, c.warning, c.critical)
 		}
+	}
+	given := limits{Warning: 1e6, Critical: 1e5, Low: true, Given: true}
+	if l := runwayLimits(config.Partition{Interval: config.Day, Ahead: 1}, given); l != given {
+		t.Errorf("the file's thresholds became %+v", l)
 	}
 }
 
@@ -111,7 +115,7 @@ func TestPartitionGaps(t *testing.T) {
 
 func TestDefaultPartitionRows(t *testing.T) {
 	b := newBench(t, eventsDDL, days(0, 1))
-	check := defaultPartitionRows(&readings{env: eventsEnv(t)})
+	check := defaultPartitionRows(&readings{env: eventsEnv(t)}, defaults("default_partition_rows"))
 	b.want(check, "public.events", OK, "no DEFAULT partition")
 	b.exec("CREATE TABLE public.events_rest PARTITION OF public.events DEFAULT")
 	b.want(check, "public.events", OK, "public.events_rest is empty")
@@ -130,7 +134,7 @@ func TestDefaultPartitionRows(t *testing.T) {
 func TestDefaultPartitionRowsOfOtherTimes(t *testing.T) {
 	b := newBench(t, eventsDDL, days(0, 21), "ALTER TABLE public.events ADD d int GENERATED ALWAYS AS (v * 2) STORED, ADD id bigint GENERATED ALWAYS AS IDENTITY",
 		"CREATE TABLE public.events_rest PARTITION OF public.events DEFAULT", "INSERT INTO public.events VALUES ('2090-05-01 12:00+00', 1)")
-	check := defaultPartitionRows(&readings{env: eventsEnv(t)})
+	check := defaultPartitionRows(&readings{env: eventsEnv(t)}, defaults("default_partition_rows"))
 	count := func(n int) {
 		pgtest.Eventually(t, b.url, "SELECT pg_stat_get_live_tuples('public.events_rest'::regclass) = $1", n)
 	}
@@ -168,7 +172,7 @@ func TestDefaultPartitionRowsOfOtherTimes(t *testing.T) {
 
 func TestDetachPending(t *testing.T) {
 	b := newBench(t, eventsDDL, days(0, 2))
-	check := detachPending(&readings{env: eventsEnv(t)})
+	check := detachPending(&readings{env: eventsEnv(t)}, defaults("detach_pending"))
 	b.want(check, "public.events", OK)
 	_, end := b.session("SELECT count(*) FROM public.events")
 	conn, err := pgx.Connect(t.Context(), b.url)
@@ -201,8 +205,8 @@ func TestPolicyForATableThatIsNotThere(t *testing.T) {
 	b := newBench(t, "CREATE TABLE public.plain ()")
 	env := eventsEnv(t)
 	env.Partitions = append(env.Partitions, config.Partition{Table: public("plain"), Interval: config.Day})
-	b.want(partitionRunway(&readings{env: env}), "public.events", Unknown, "there is no such table")
-	b.want(partitionRunway(&readings{env: env}), "public.plain", Unknown, "not a partitioned table")
+	b.want(partitionRunway(&readings{env: env}, defaults("partition_runway")), "public.events", Unknown, "there is no such table")
+	b.want(partitionRunway(&readings{env: env}, defaults("partition_runway")), "public.plain", Unknown, "not a partitioned table")
 }
 
 func TestArchiveLag(t *testing.T) {
@@ -212,7 +216,7 @@ func TestArchiveLag(t *testing.T) {
 		{Table: public("events"), Into: public("events_archive"), Partitioned: true, Interval: config.Day, After: interval(t, "30 days"), Schedule: schedule(t, "@daily")},
 		{Table: public("rows"), Into: public("rows_archive"), Column: "at", After: interval(t, "1 year"), Schedule: schedule(t, "@hourly")},
 	}
-	check := archiveLag(&readings{env: env})
+	check := archiveLag(&readings{env: env}, defaults("archive_lag"))
 	b.want(check, "public.rows", Unknown, "no such table")
 	f := b.want(check, "public.events", Warning, "10 partitions", "pgtender job run archive --table public.events")
 	if lag := sample(t, f, "pgtender_archive_lag_seconds", "public", "events"); lag < (9*day).Seconds() || lag > (10*day).Seconds() {
@@ -239,7 +243,7 @@ func TestArchiveRows(t *testing.T) {
 	b := newBench(t)
 	env := eventsEnv(t)
 	env.Archives = []config.Archive{{Table: public("events"), Partitioned: true}}
-	check := archiveRows(env)
+	check := archiveRows(env, defaults("archive_rows"))
 	f := b.want(check, "public.events", OK, "nothing was archived yet")
 	if sample(t, f, "pgtender_archived_rows_total", "public", "events") != 0 {
 		t.Errorf("finding: %+v", f)

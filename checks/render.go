@@ -21,7 +21,8 @@ type CheckReport struct {
 	Group    string          `json:"group"`
 	Status   string          `json:"status"`
 	Unit     string          `json:"unit,omitempty"`
-	Age      *float64        `json:"age_seconds"` // since it last had an answer; null: never
+	Off      string          `json:"off,omitempty"` // where the file switches it off; then it was not looked at
+	Age      *float64        `json:"age_seconds"`   // since it last had an answer; null: never
 	Took     float64         `json:"took_seconds"`
 	Error    string          `json:"error,omitempty"` // why the last try failed
 	Findings []FindingReport `json:"findings"`
@@ -41,7 +42,7 @@ func NewReport(results []Result, now time.Time) Report {
 	report := Report{Status: Worst(results).String(), Checks: make([]CheckReport, 0, len(results))}
 	for i := range results {
 		r := &results[i]
-		c := CheckReport{Check: r.Check, Group: r.Group, Status: r.Status().String(), Unit: r.Unit, Took: r.Took.Seconds()}
+		c := CheckReport{Check: r.Check, Group: r.Group, Status: r.Status().String(), Unit: r.Unit, Off: r.Off, Took: r.Took.Seconds()}
 		if !r.At.IsZero() {
 			age := max(now.Sub(r.At).Seconds(), 0)
 			c.Age = &age
@@ -75,8 +76,13 @@ func RenderText(w io.Writer, results []Result) error {
 	var b strings.Builder
 	counts := map[Status]int{}
 	var lines [4][]string
+	var off []string
 	for i := range results {
 		r := &results[i]
+		if r.Off != "" {
+			off = append(off, fmt.Sprintf("%-8s  %s  %s", "OFF", r.Check, r.Findings[0].Message))
+			continue
+		}
 		for _, f := range r.Findings {
 			counts[f.Status]++
 			line := fmt.Sprintf("%-8s  %s", strings.ToUpper(f.Status.String()), r.Check)
@@ -90,12 +96,19 @@ func RenderText(w io.Writer, results []Result) error {
 			lines[f.Status] = append(lines[f.Status], line)
 		}
 	}
-	fmt.Fprintf(&b, "PGTENDER %s: %d critical, %d unknown, %d warnings, %d ok\n",
+	fmt.Fprintf(&b, "PGTENDER %s: %d critical, %d unknown, %d warnings, %d ok",
 		strings.ToUpper(Worst(results).String()), counts[Critical], counts[Unknown], counts[Warning], counts[OK])
+	if len(off) > 0 {
+		fmt.Fprintf(&b, ", %s switched off", many(int64(len(off)), "check"))
+	}
+	b.WriteString("\n")
 	for _, s := range []Status{Critical, Unknown, Warning, OK} {
 		for _, line := range lines[s] {
 			b.WriteString(line + "\n")
 		}
+	}
+	for _, line := range off {
+		b.WriteString(line + "\n")
 	}
 	_, err := io.WriteString(w, b.String())
 	return err

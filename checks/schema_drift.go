@@ -3,7 +3,6 @@ package checks
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -21,7 +20,7 @@ const driftMaxAge = 26 * time.Hour
 
 // schemaDrift tells how many objects differ between the live schema and the declared one. Source: the last run of the drift
 // job or of apply, in this process's memory. Unit: objects. Warning above 0. Remedy: look at the plan, then apply it.
-func schemaDrift(now func() time.Time, last func() Drift) Check {
+func schemaDrift(now func() time.Time, last func() Drift, l limits) Check {
 	return Check{Name: "schema_drift", Group: "schema", Unit: "objects", Every: 5 * time.Second, Deadline: time.Second, Memory: true,
 		Run: func(context.Context, pgx.Tx) ([]Finding, error) {
 			d := last()
@@ -39,13 +38,16 @@ func schemaDrift(now func() time.Time, last func() Drift) Check {
 			f := Finding{Value: n, Message: fmt.Sprintf("the live schema equals the declared one (compared %s ago)", span(age)),
 				Samples: []Sample{{"pgtender_schema_drift_objects", nil, n}}}
 			if n > 0 {
-				names := d.Objects
-				if len(names) > 5 {
-					names = append(names[:5:5], fmt.Sprintf("and %d more", len(d.Objects)-5))
-				}
-				f.Status, f.Remedy = Warning, "pgtender plan"
-				f.Message = fmt.Sprintf("%d objects differ from the declared schema (compared %s ago): %s", len(d.Objects), span(age), strings.Join(names, ", "))
+				f.Status, f.Remedy = judge(n, l), "pgtender plan"
+				f.Message = fmt.Sprintf("%s from the declared schema (compared %s ago): %s", differing(len(d.Objects)), span(age), firstOf(d.Objects, 5))
 			}
 			return []Finding{f}, nil
 		}}
+}
+
+func differing(n int) string {
+	if n == 1 {
+		return "1 object differs"
+	}
+	return fmt.Sprintf("%d objects differ", n)
 }

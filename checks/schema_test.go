@@ -71,7 +71,7 @@ func TestSchemaDrift(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
 	var drift Drift
-	check := schemaDrift(func() time.Time { return now }, func() Drift { return drift })
+	check := schemaDrift(func() time.Time { return now }, func() Drift { return drift }, defaults("schema_drift"))
 	once := func() Result {
 		return NewCollector(Options{Checks: []Check{check}}).Once(t.Context())[0] // it needs no pool
 	}
@@ -87,7 +87,7 @@ func TestSchemaDrift(t *testing.T) {
 	if r.Status() != Warning || sample(t, r.Findings[0], "pgtender_schema_drift_objects") != 7 || len(drift.Objects) != 7 {
 		t.Errorf("drift: %+v", r)
 	}
-	if want := "7 objects differ from the declared schema (compared 60 s ago): index public.a, b, c, d, e, and 2 more"; r.Findings[0].Message != want {
+	if want := "7 objects differ from the declared schema (compared 60 s ago): index public.a, b, c, d, e and 2 more"; r.Findings[0].Message != want {
 		t.Errorf("message %q, want %q", r.Findings[0].Message, want)
 	}
 	drift.At = now.Add(-48 * time.Hour)

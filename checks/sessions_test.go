@@ -4,14 +4,13 @@ import (
 	"context"
 	"fmt"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/pgtender/pgtender/internal/pgtest"
 )
 
-const soon = 50 * time.Millisecond
+const soon = 0.05 // seconds
 
 // longer waits until the session's state or transaction is older than the limit of these tests, by the server's clock.
 func (b *bench) longer(pid uint32, column string) {
@@ -21,10 +20,10 @@ func (b *bench) longer(pid uint32, column string) {
 
 func TestLongTransaction(t *testing.T) {
 	b := newBench(t)
-	check := longTransaction(soon)
+	check := longTransaction(from(soon, 0))
 	b.want(check, "", OK, "no transaction")
 	pid, end := b.session("SELECT 1")
-	b.want(longTransaction(time.Hour), "", OK, "the oldest transaction has been open")
+	b.want(longTransaction(from(3600, 0)), "", OK, "the oldest transaction has been open")
 	b.longer(pid, "xact_start")
 	f := b.want(check, "", Warning, fmt.Sprintf("pid %d (postgres", pid), fmt.Sprintf("pg_terminate_backend(%d)", pid))
 	if f.Value < 0.05 {
@@ -38,7 +37,7 @@ func TestLongTransaction(t *testing.T) {
 
 func TestIdleInTransaction(t *testing.T) {
 	b := newBench(t)
-	check := idleInTransaction(soon)
+	check := idleInTransaction(from(soon, 0))
 	b.want(check, "", OK)
 	pid, end := b.session("SELECT 1")
 	b.longer(pid, "state_change")
@@ -52,7 +51,7 @@ func TestSessionsAreUnknownToTheUnprivileged(t *testing.T) {
 	b := newBench(t)
 	url := pgtest.Role(t, b.url)
 	pool := pgtest.Pool(t, url)
-	for _, check := range []Check{longTransaction(soon), idleInTransaction(soon)} {
+	for _, check := range []Check{longTransaction(from(soon, 0)), idleInTransaction(from(soon, 0))} {
 		r := ask(t, pool, check)
 		if r.Status() != Unknown || r.Findings[0].Remedy != `GRANT pg_monitor TO "`+user(url)+`";` {
 			t.Fatalf("%s: %+v", check.Name, r)
@@ -67,7 +66,7 @@ func TestSessionsAreUnknownToTheUnprivileged(t *testing.T) {
 
 func TestLockWaits(t *testing.T) {
 	b := newBench(t, "CREATE TABLE public.t ()")
-	check := lockWaits(soon, time.Hour)
+	check := lockWaits(newWaiters(), from(soon, 3600))
 	b.want(check, "", OK, "nobody waits")
 	holder, end := b.session("LOCK TABLE public.t")
 	conn, err := pgx.Connect(t.Context(), b.url)
@@ -83,7 +82,7 @@ func TestLockWaits(t *testing.T) {
 	pgtest.Eventually(t, b.url, "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND clock_timestamp() - waitstart > interval '60 ms' AND pid = $1)", conn.PgConn().PID())
 	b.want(check, "", Warning, fmt.Sprintf("pid %d wants AccessShareLock on public.t and is blocked by pid %d", conn.PgConn().PID(), holder),
 		fmt.Sprintf("pg_terminate_backend(%d)", holder))
-	b.want(lockWaits(time.Millisecond, soon), "", Critical)
+	b.want(lockWaits(newWaiters(), from(soon/10, soon)), "", Critical)
 	end()
 	if err := <-done; err != nil {
 		t.Fatal(err)

@@ -17,7 +17,7 @@ func viewsEnv(t *testing.T) *config.Env {
 
 func TestMatviewAge(t *testing.T) {
 	b := newBench(t, "CREATE MATERIALIZED VIEW public.mv AS SELECT 1 AS id WITH NO DATA")
-	check := matviewAge(viewsEnv(t))
+	check := matviewAge(viewsEnv(t), defaults("matview_age"))
 	if f := b.want(check, "public.mv", Unknown, "no refresh of it is recorded"); len(f.Samples) != 0 {
 		t.Errorf("an age that nobody knows: %+v", f.Samples)
 	}
@@ -44,7 +44,7 @@ func TestMatviewFilledOtherwise(t *testing.T) {
 	b := newBench(t, "CREATE MATERIALIZED VIEW public.mv AS SELECT 1 AS id")
 	env := viewsEnv(t)
 	env.Refreshes[0].Schedule = schedule(t, "@every 1s")
-	check := matviewAge(env)
+	check := matviewAge(env, defaults("matview_age"))
 	b.want(check, "public.mv", OK, "made anew, not refreshed by pgtender yet")
 	pgtest.Eventually(t, b.url, "SELECT statement_timestamp() > $1::timestamptz + interval '4 seconds'", time.Now())
 	b.want(check, "public.mv", Warning, "made anew", "a refresh was due")
@@ -68,7 +68,7 @@ func TestOverdueFollowsTheSchedule(t *testing.T) {
 		{"0 6 * * 1-5", "2026-05-01T06:00:00Z", "2026-05-05T18:00:00Z"}, // from a Friday over the weekend
 		{"*/5 * * * *", "2026-05-01T10:00:03Z", "2026-05-01T10:12:30Z"},
 	} {
-		if got := overdue(schedule(t, c[0]), at(c[1])); !got.Equal(at(c[2])) {
+		if got := overdue(schedule(t, c[0]), at(c[1]), 2.5); !got.Equal(at(c[2])) {
 			t.Errorf("%s from %s: overdue at %s, want %s", c[0], c[1], got.Format(time.RFC3339), c[2])
 		}
 	}

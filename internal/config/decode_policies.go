@@ -194,13 +194,32 @@ func BuiltinJobs() []string {
 	return []string{"analyze", "archive", "drift", "io", "partition", "refresh"}
 }
 
+// check reads an own check, or the thresholds of one that pgtender brings.
 func (l *loader) check(s section) {
 	l.name(s)
+	label := s.block.Labels[0]
+	if b, ok := builtinCheck(label); ok {
+		l.builtin(s, b)
+		return
+	}
+	if s.unset("sql") {
+		var names []string
+		for _, b := range BuiltinChecks() {
+			names = append(names, b.Name)
+		}
+		const advice = "; its thresholds can be set only of a check that pgtender brings, and docs/configuration.md lists those"
+		if near := nearest(label, names); near != "" {
+			l.add(s.pos(), "%s: sql is missing; did you mean the check %q, which pgtender brings?", s.title, near)
+			return
+		}
+		l.add(s.pos(), "%s: sql is missing%s", s.title, advice)
+	}
 	c := SQLCheck{
-		Name:     s.block.Labels[0],
+		Name:     label,
 		SQL:      s.sql(),
 		Warning:  s.number("warning"),
 		Critical: s.number("critical"),
+		Off:      !s.boolean("enabled", true),
 		Pos:      s.pos(),
 	}
 	switch {

@@ -108,13 +108,15 @@ func jobBlock() block {
 }
 
 func checkBlock() block {
+	const measure = "number; for a check that pgtender brings, as the table below has it"
 	return block{
 		name: "check", label: "the check's name", many: true,
-		doc: "An own check. The name has letters, digits and `_` and does not begin with a digit. At least one of the two thresholds is given.",
+		doc: "With `sql`: an own check, whose name has letters, digits and `_` and does not begin with a digit, with at least one threshold. Without: thresholds of a check that pgtender brings, by its name.",
 		attrs: []attribute{
-			{name: "sql", kind: "string", required: true, doc: "A query that yields one number, or rows of an object's name and a number.", refuses: "nothing but space and comments"},
-			{name: "warning", kind: "number", doc: "At this value or above, the check warns.", refuses: "more than `critical`"},
-			{name: "critical", kind: "number", doc: "At this value or above, the check is critical."},
+			{name: "sql", kind: "string", doc: "A query that yields one number, or rows of an object's name and a number.", refuses: "nothing but space and comments; being given under the name of a check that pgtender brings"},
+			{name: "warning", kind: measure, doc: "At this value or above, the check warns; where less is worse, at this value or below. Left out: an own check never warns, pgtender's keep their default.", refuses: "more than `critical`, or less where less is worse; 0 for pgtender's"},
+			{name: "critical", kind: measure, doc: "The same, critical."},
+			{name: "enabled", kind: "true or false", def: "true", doc: "`false` switches the check off: it is not run, has no series but `pgtender_check_off`, and `pgtender check` and the status page say so."},
 		},
 	}
 }

@@ -68,6 +68,9 @@ func blockMarkdown(b, rest *strings.Builder, blk *block, within string) {
 		}
 		fmt.Fprintf(b, "%s\n\n%s %s\n", heading, blk.doc, many)
 		attributesMarkdown(b, blk)
+		if blk.name == "check" {
+			checksMarkdown(b)
+		}
 	}
 	for _, a := range blk.attrs {
 		if a.standing != used {
@@ -100,6 +103,25 @@ func attributesMarkdown(b *strings.Builder, blk *block) {
 			doc += " Refused: " + a.refuses + "."
 		}
 		fmt.Fprintf(b, "| `%s` | %s | %s | %s |\n", a.name, a.kind, def, doc)
+	}
+}
+
+// checksMarkdown lists the checks whose thresholds a check block may set.
+func checksMarkdown(b *strings.Builder) {
+	fmt.Fprint(b, "\nThe checks that pgtender brings. Without a threshold a check tells and never warns, unless the file gives it one.\n\n"+
+		"| Check | Measures | `warning` | `critical` | What it looks at |\n|---|---|---|---|---|\n")
+	for _, c := range BuiltinChecks() {
+		cell := func(v float64) string {
+			if v == 0 {
+				return "–"
+			}
+			return "`" + c.written(v) + "`"
+		}
+		measure := string(c.Measure)
+		if c.Low {
+			measure += ", less is worse"
+		}
+		fmt.Fprintf(b, "| `%s` | %s | %s | %s | %s |\n", c.Name, measure, cell(c.Warning), cell(c.Critical), c.Doc)
 	}
 }
 

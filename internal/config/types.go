@@ -51,6 +51,8 @@ type Env struct {
 	IO         *IO // nil: the file has no io block
 	Jobs       []SQLJob
 	Checks     []SQLCheck
+	// CheckLimits are what the file says of checks that pgtender brings, by name; ask Limits.
+	CheckLimits map[string]CheckLimits
 }
 
 // Note names a block or attribute of the atlas CLI that is accepted and has no effect here.
@@ -200,5 +202,6 @@ type SQLCheck struct {
 	Name              string
 	SQL               string
 	Warning, Critical *float64
+	Off               bool // it is not to be run
 	Pos               Pos
 }
