@@ -41,6 +41,6 @@ func collationVersion(l limits) Check {
 				}
 				return nil
 			})
-			return tally(names, l, "collation changed by the operating system", "sort orders are those that the indexes were built with", remedy), err
+			return tally(names, l, "collation| changed by the operating system", "sort orders are those that the indexes were built with", remedy), err
 		}}
 }

@@ -62,6 +62,6 @@ func configFiles(l limits) Check {
 				return nil, err
 			}
 			wrong, err := pgx.CollectRows(rows, pgx.RowTo[string])
-			return tally(wrong, l, "error in the configuration files", "the configuration files have no error", "mend it, then: SELECT pg_reload_conf();"), err
+			return tally(wrong, l, "error| in the configuration files", "the configuration files have no error", "mend it, then: SELECT pg_reload_conf();"), err
 		}}
 }

@@ -23,6 +23,6 @@ func disabledTrigger(env *config.Env, l limits) Check {
 				  LEFT JOIN pg_constraint c ON c.oid = g.tgconstraint
 				 WHERE g.tgenabled = 'D' AND g.tgparentid = 0 AND n.nspname = ANY ($1)
 				 ORDER BY 1, 2, 3, 4`)
-			return tally(names, l, "trigger disabled", "no trigger is disabled", remedy), err
+			return tally(names, l, "disabled trigger", "no trigger is disabled", remedy), err
 		}}
 }

@@ -31,6 +31,6 @@ func duplicateIndex(env *config.Env, l limits) Check {
 				   AND (b.serves OR b.indisreplident OR b.indisunique AND NOT a.indisunique OR b.indexrelid < a.indexrelid)
 				 GROUP BY a.nspname, a.of, a.relname
 				 ORDER BY 1, 2, 3`)
-			return tally(names, l, "index that another repeats", "no index repeats another", remedy), err
+			return tally(names, l, "index| repeated by another", "no index repeats another", remedy), err
 		}}
 }

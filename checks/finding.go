@@ -30,7 +30,11 @@ func capped(findings []Finding) []Finding {
 
 // many counts things in words: 1 row, 2 rows.
 func many(n int64, noun string) string {
-	if n != 1 {
+	switch {
+	case n == 1:
+	case strings.HasSuffix(noun, "x"):
+		noun += "es"
+	default:
 		noun += "s"
 	}
 	return fmt.Sprintf("%d %s", n, noun)
@@ -67,10 +71,10 @@ func tally(names []string, l limits, noun, none, remedy string) []Finding {
 	return []Finding{f}
 }
 
-// counted is many for a noun that more words follow: "2 settings that wait".
+// counted is many for a noun that more words follow, after a bar: "setting| that waits".
 func counted(n int, noun string) string {
-	head, rest, _ := strings.Cut(noun, " ")
-	return strings.TrimSpace(many(int64(n), head) + " " + rest)
+	head, rest, _ := strings.Cut(noun, "|")
+	return many(int64(n), head) + rest
 }
 
 // firstOf lists the first names and says how many there are besides.

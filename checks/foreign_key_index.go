@@ -25,6 +25,6 @@ func foreignKeyIndex(env *config.Env, l limits) Check {
 				                    WHERE i.indrelid = c.conrelid AND i.indisvalid AND i.indpred IS NULL
 				                      AND (i.indkey::int2[])[0:cardinality(c.conkey) - 1] @> c.conkey)
 				 ORDER BY 1, 2, 3`)
-			return tally(names, l, "reference without an index", "every foreign key has an index", remedy), err
+			return tally(names, l, "foreign key| without an index", "every foreign key has an index", remedy), err
 		}}
 }

@@ -19,6 +19,6 @@ func notEnforced(env *config.Env, l limits) Check {
 				  FROM pg_constraint c JOIN pg_class t ON t.oid = c.conrelid JOIN pg_namespace n ON n.oid = t.relnamespace
 				 WHERE NOT c.conenforced AND n.nspname = ANY ($1) AND c.conislocal AND c.conparentid = 0
 				 ORDER BY 1, 2, 3`)
-			return tally(names, l, "constraint NOT ENFORCED", "every constraint is enforced", remedy), err
+			return tally(names, l, "constraint| NOT ENFORCED", "every constraint is enforced", remedy), err
 		}}
 }

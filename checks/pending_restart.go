@@ -23,7 +23,7 @@ func pendingRestart(l limits) Check {
 			if err != nil || len(names) == 0 {
 				return tally(names, l, "", "no setting waits for a restart", ""), err
 			}
-			return tally(names, l, "setting with a new value for the next restart", "",
+			return tally(names, l, "setting| with a new value for the next restart", "",
 				"restart the server when it suits, or take the change back: ALTER SYSTEM RESET "+pg.Ident(names[0])+"; SELECT pg_reload_conf();"), nil
 		}}
 }

@@ -90,7 +90,7 @@ func RenderText(w io.Writer, results []Result) error {
 				line += "  " + f.Object
 			}
 			line += "  " + f.Message
-			if f.Remedy != "" && f.Status != OK {
+			if f.Remedy != "" {
 				line += "\n          → " + strings.ReplaceAll(f.Remedy, "\n", "\n            ")
 			}
 			lines[f.Status] = append(lines[f.Status], line)

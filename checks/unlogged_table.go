@@ -19,6 +19,6 @@ func unloggedTable(env *config.Env, l limits) Check {
 				  FROM pg_class t JOIN pg_namespace n ON n.oid = t.relnamespace
 				 WHERE t.relpersistence = 'u' AND t.relkind = 'r' AND n.nspname = ANY ($1)
 				 ORDER BY 1, 2`)
-			return tally(names, l, "table without WAL", "every table is logged", remedy), err
+			return tally(names, l, "unlogged table", "every table is logged", remedy), err
 		}}
 }

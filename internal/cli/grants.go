@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/spf13/cobra"
 
+	"github.com/pgtender/pgtender/checks"
 	"github.com/pgtender/pgtender/internal/config"
 	"github.com/pgtender/pgtender/internal/pg"
 )
@@ -74,6 +75,12 @@ func grants(ctx context.Context, pool *pgxpool.Pool, env *config.Env, role strin
 		g.add("GRANT USAGE, CREATE ON SCHEMA %s TO %s; -- CREATE: new partitions", pg.Ident(schema), g.role)
 	}
 	g.add("GRANT pg_monitor TO %s; -- health checks: other users' sessions, settings, replication", g.role)
+	for _, line := range checks.ConfigFileGrants(seen.Role) {
+		g.add("%s -- health check config_files", line)
+	}
+	for _, schema := range env.Schemas {
+		g.add("GRANT SELECT ON ALL SEQUENCES IN SCHEMA %s TO %s; -- health check sequence_use", pg.Ident(schema), g.role)
+	}
 
 	owners, err := readOwners(ctx, pool, ownedTables(env))
 	if err != nil {
