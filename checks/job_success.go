@@ -73,7 +73,7 @@ func jobSuccess(env *config.Env, l limits) Check {
 			var outcome, problem string
 			_, err = pgx.ForEachRow(rows, []any{&now, &good, &first, &outcome, &problem}, func() error {
 				s := all[len(out)]
-				since, what := anew.see(config.Table{Schema: s.job, Name: s.target}, 0, now), "it has not run yet"
+				since, what := anew.see(config.Table{Schema: s.job, Name: s.target}, 1, now), "it has not run yet"
 				switch {
 				case good != nil:
 					since, what = *good, "it last ended well "+span(now.Sub(*good))+" ago"

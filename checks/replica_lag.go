@@ -13,7 +13,7 @@ import (
 // replicaLag tells how far each replica is behind this server; on a standby, how far this server is behind. Source: on a primary
 // pg_stat_replication, for pg_monitor: replay_lag, which stands still while replay is paused, and besides for how long, by what this
 // process has seen, the replica has not reached where the primary was. On a standby pg_last_xact_replay_timestamp while there is something
-// to replay or nothing is received. Unit: seconds. Warning from 300. Remedy: look at the replica.
+// to replay or nothing is received; before the first replay, the start of the server. Unit: seconds. Warning from 300. Remedy: look at the replica.
 func replicaLag(l limits) Check {
 	past := &walHistory{}
 	return Check{Name: "replica_lag", Group: "replication", Unit: "seconds", Every: 15 * time.Second, Deadline: 5 * time.Second,
@@ -39,7 +39,7 @@ func standbyLag(ctx context.Context, tx pgx.Tx, l limits) ([]Finding, error) {
 	err := tx.QueryRow(ctx, `
 		SELECT EXISTS (SELECT FROM pg_stat_wal_receiver WHERE pid IS NOT NULL),
 		       coalesce(pg_last_wal_receive_lsn() <= pg_last_wal_replay_lsn(), false),
-		       coalesce(extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp()), 0)::float8`).Scan(&receives, &level, &behind)
+		       extract(epoch FROM clock_timestamp() - coalesce(pg_last_xact_replay_timestamp(), pg_postmaster_start_time()))::float8`).Scan(&receives, &level, &behind)
 	f := Finding{Value: max(behind, 0)}
 	switch {
 	case receives && level:
