@@ -280,7 +280,9 @@ func (a *attempt) write(ctx context.Context, session *leader.Session, id int64, 
 	put := func(ctx context.Context, db execer) error {
 		written, err := a.r.ledger.end(ctx, db, id, e)
 		if stored = e; err == nil && !written {
-			stored, err = a.r.ledger.ended(ctx, db, id)
+			if err = a.r.ledger.amend(ctx, db, id, e); err == nil {
+				stored, err = a.r.ledger.ended(ctx, db, id)
+			}
 		}
 		if gone(err) {
 			a.r.logger(a.task).Warn("the run's row in the ledger is gone", zap.Int64("run", id))

@@ -58,5 +58,6 @@ type Run struct {
 	// Say reports a step to a person or the log: a statement of a dry run, progress.
 	Say func(format string, args ...any)
 	// Commit may be called once, in the transaction that does the work. Without it the runner records the result afterwards.
+	// Figures in Detail that show only after the commit are added to the row when Run returns them.
 	Commit Commit
 }

@@ -90,6 +90,15 @@ func (l *ledger) ended(ctx context.Context, db execer, id int64) (e ending, err 
 	return e, err
 }
 
+// amend adds to a row that the job completed in its own transaction what showed only after that. What was committed stays.
+func (l *ledger) amend(ctx context.Context, db execer, id int64, e ending) error {
+	_, err := db.Exec(ctx, "UPDATE pgtender.run SET detail = $2::jsonb || detail WHERE id = $1 AND outcome = $3 AND NOT detail @> $2::jsonb", id, e.json(), string(e.Outcome))
+	if err != nil {
+		return fmt.Errorf("add figures to run %d in the ledger: %w", id, err)
+	}
+	return nil
+}
+
 // commit is the Commit of one run.
 func (l *ledger) commit(id int64) Commit {
 	return func(ctx context.Context, tx pgx.Tx, r Result) error {

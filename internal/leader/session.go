@@ -97,6 +97,9 @@ func (s *Session) Do(ctx context.Context, f func(ctx context.Context, conn *pgx.
 	short, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.pulse.Deadline)
 	defer cancel()
 	err := f(short, s.conn)
+	if !s.conn.IsClosed() && s.conn.PgConn().TxStatus() == 'I' {
+		_ = pg.Count(short, s.conn) // that nobody need take this session for one with uncounted writes; if it fails, they will
+	}
 	if s.conn.IsClosed() {
 		if err == nil {
 			err = errors.New("connection closed")
@@ -164,7 +167,9 @@ func (s *Session) watch() {
 		cancel()
 		if err == nil && timedOut && s.ctx.Err() == nil {
 			short, cancel := context.WithTimeout(context.WithoutCancel(s.ctx), s.pulse.Deadline)
-			err = s.ask(short, s.conn)
+			if err = s.ask(short, s.conn); err == nil {
+				_ = pg.Count(short, s.conn)
+			}
 			cancel()
 		}
 		s.release()

@@ -17,9 +17,13 @@ import (
 // SupportedMajor is the one server version that pgtender tends.
 const SupportedMajor = 18
 
+// countDeadline bounds what a session does when it is given back to its pool.
+const countDeadline = 5 * time.Second
+
 // Open returns a pool on the target. Its sessions resolve nothing by search_path, so no object
 // planted in a user's schema can stand in for ours, print times in UTC, and bear "pgtender" as
-// application name. The first connection is made lazily; call Preflight to see whether it works.
+// application name. When they are given back, what they did is counted; see Counted. The first connection is made lazily; call
+// Preflight to see whether it works.
 func Open(ctx context.Context, url string, maxConns int32) (*pgxpool.Pool, error) {
 	cfg, err := pgxpool.ParseConfig(url)
 	if err != nil {
@@ -30,6 +34,11 @@ func Open(ctx context.Context, url string, maxConns int32) (*pgxpool.Pool, error
 	}
 	prepare(cfg.ConnConfig)
 	cfg.AfterConnect = settle
+	cfg.AfterRelease = func(conn *pgx.Conn) bool {
+		ctx, cancel := context.WithTimeout(context.Background(), countDeadline)
+		defer cancel()
+		return Count(ctx, conn) == nil // a session that cannot even do this is closed, which counts as well
+	}
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
 	if err != nil {
 		return nil, Explain(err)

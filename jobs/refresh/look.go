@@ -17,6 +17,7 @@ type view struct {
 	Kind        string // relkind
 	Populated   bool
 	Rows        float64 // of the last ANALYZE or VACUUM; -1: never
+	Live        int64   // as the statistics count them
 	Bytes       int64   // its heap, by the same
 	UsableIndex string  // "" when none allows CONCURRENTLY
 	Unusable    []string
@@ -32,7 +33,7 @@ type view struct {
 
 // The conditions on the index are those of is_usable_unique_index in PostgreSQL's matview.c.
 const lookSQL = `
-SELECT c.oid, c.relkind::text, c.relispopulated, c.reltuples, c.relpages::bigint * current_setting('block_size')::bigint,
+SELECT c.oid, c.relkind::text, c.relispopulated, c.reltuples, pg_stat_get_live_tuples(c.oid), c.relpages::bigint * current_setting('block_size')::bigint,
        coalesce((SELECT min(ic.relname) FROM pg_index i JOIN pg_class ic ON ic.oid = i.indexrelid
                   WHERE i.indrelid = c.oid AND i.indisunique AND i.indimmediate AND i.indisvalid
                     AND i.indpred IS NULL AND NOT 0 = ANY (i.indkey)), ''),
@@ -50,9 +51,9 @@ SELECT c.oid, c.relkind::text, c.relispopulated, c.reltuples, c.relpages::bigint
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE n.nspname = $1 AND c.relname = $2`
 
-func look(ctx context.Context, tx pgx.Tx, name config.Table) (*view, error) {
+func look(ctx context.Context, q pg.Querier, name config.Table) (*view, error) {
 	var v view
-	err := tx.QueryRow(ctx, lookSQL, name.Schema, name.Name).Scan(&v.OID, &v.Kind, &v.Populated, &v.Rows, &v.Bytes, &v.UsableIndex,
+	err := q.QueryRow(ctx, lookSQL, name.Schema, name.Name).Scan(&v.OID, &v.Kind, &v.Populated, &v.Rows, &v.Live, &v.Bytes, &v.UsableIndex,
 		&v.Unusable, &v.Owner, &v.User, &v.Database, &v.ReadOnly, &v.MayMaintain, &v.MayUseSchema, &v.OwnerMayTemp)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, &Error{Problem: "there is no such materialised view",
@@ -63,6 +64,9 @@ func look(ctx context.Context, tx pgx.Tx, name config.Table) (*view, error) {
 	}
 	return &v, nil
 }
+
+// rows is about how many rows it has.
+func (v *view) rows() float64 { return max(v.Rows, float64(v.Live)) }
 
 // refusal is why the view cannot be refreshed at all, known before anything is tried.
 func (v *view) refusal(policy config.Refresh) error {

@@ -1,5 +1,3 @@
-// Package refresh keeps materialised views fresh: concurrently, so that readers never wait, plainly only when a view was
-// never populated or its policy says so; each refresh and its ledger row are one transaction.
 package refresh
 
 import (
@@ -31,6 +29,9 @@ type Options struct {
 	Depths map[config.Table]int
 	// Patience with locks; zero: pg.Gentle.
 	Patience pg.Patience
+	// Doubt is the longest wait for sessions that may have uncounted changes, when nothing else speaks for a refresh; a view whose
+	// refresh is cheap waits less. Zero: 20 s.
+	Doubt time.Duration
 }
 
 // Tasks returns one task for each refresh policy. A view on views has a higher Order than those it stands on, so that
@@ -39,9 +40,12 @@ func Tasks(env *config.Env, o Options) []jobs.Task {
 	if o.Patience.Attempts == 0 {
 		o.Patience = pg.Gentle
 	}
+	if o.Doubt == 0 {
+		o.Doubt = 20 * time.Second
+	}
 	tasks := make([]jobs.Task, 0, len(env.Refreshes))
 	for _, policy := range env.Refreshes {
-		r := &refresher{policy: policy, views: viewsOf(env), pool: o.Pool, patience: o.Patience}
+		r := &refresher{policy: policy, views: viewsOf(env), pool: o.Pool, patience: o.Patience, doubt: o.Doubt, zone: env.Daemon.Location}
 		tasks = append(tasks, jobs.Task{
 			Job: JobName, Target: policy.View.String(), Schedule: policy.Schedule, Spec: policy.Schedule.Text,
 			Locks: []string{policy.View.String()}, Order: baseOrder + o.Depths[policy.View], Run: r.run,
@@ -62,6 +66,8 @@ type refresher struct {
 	views    []config.Table // of all policies
 	pool     *pgxpool.Pool
 	patience pg.Patience
+	doubt    time.Duration
+	zone     *time.Location // of the schedule; nil: UTC
 }
 
 // way is how one refresh is done, and why so.
@@ -80,13 +86,83 @@ func (r *refresher) run(ctx context.Context, run *jobs.Run) (jobs.Result, error)
 	if run.DryRun {
 		return r.explain(ctx, conn, run)
 	}
-	before := walBytes(ctx, conn)
+	result, err := r.do(ctx, conn, run)
+	if err != nil {
+		return jobs.Result{}, r.advise(ctx, err)
+	}
+	return result, nil
+}
+
+// do passes over the refresh when it is proved needless, else makes it.
+func (r *refresher) do(ctx context.Context, conn *pgxpool.Conn, run *jobs.Run) (jobs.Result, error) {
+	v, err := look(ctx, conn, r.policy.View)
+	if err != nil {
+		return jobs.Result{}, err
+	}
+	if err := v.refusal(r.policy); err != nil {
+		return jobs.Result{}, err
+	}
+	m, err := recall(ctx, conn, r.policy.View)
+	if err != nil {
+		return jobs.Result{}, err
+	}
+	p := &preparation{memory: m}
+	if r.policy.When == config.RefreshAuto {
+		verdict, err := r.judge(ctx, conn, v, m, run.Say)
+		if err != nil {
+			return jobs.Result{}, err
+		}
+		if verdict.skip {
+			return r.skip(ctx, conn, run, verdict)
+		}
+		p.why = verdict.reason
+		if p.basis, p.cannot, err = r.before(ctx, conn, v); err != nil {
+			return jobs.Result{}, err
+		}
+	}
+	return r.make(ctx, conn, run, p)
+}
+
+// skip notes that the view is fresh. The view and what it reads were only looked at.
+func (r *refresher) skip(ctx context.Context, conn *pgxpool.Conn, run *jobs.Run, verdict verdict) (jobs.Result, error) {
+	result := jobs.Result{Outcome: jobs.Skipped, Summary: "skipped, proved needless: " + verdict.reason,
+		Detail: map[string]any{"auto": verdict.reason, "refreshed_at": verdict.since}}
+	err := r.patience.InTx(ctx, conn, func(tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, "UPDATE pgtender.refresh_state SET checked_at = now() WHERE view_schema = $1 AND view_name = $2",
+			r.policy.View.Schema, r.policy.View.Name)
+		if err != nil {
+			return err
+		}
+		return run.Commit(ctx, tx, result)
+	})
+	return result, err
+}
+
+// preparation is what was learned before a refresh.
+type preparation struct {
+	memory *memory // nil: nothing
+	why    string  // auto: why it is made
+	basis  *basis  // auto: what the view is about to be made of; nil for the reason in cannot
+	cannot string
+}
+
+// make refreshes the view and its ledger row in one transaction, then sees to the figures that show only after the commit, and to
+// dead rows.
+func (r *refresher) make(ctx context.Context, conn *pgxpool.Conn, run *jobs.Run, p *preparation) (jobs.Result, error) {
 	var result jobs.Result
 	patience := r.patience
 	patience.Waited = func(attempt int, _ error) {
 		run.Say("%s is locked by another session; attempt %d of %d", r.policy.View, attempt, patience.Attempts)
 	}
-	err = patience.InTx(ctx, conn, func(tx pgx.Tx) error {
+	before := measure(ctx, conn)
+	if err := pg.Count(ctx, conn.Conn()); err != nil {
+		return result, err
+	}
+	var oid uint32
+	err := patience.InTx(ctx, conn, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock_shared($1)", pg.LockKey(firstSinceCount)); err != nil {
+			return err
+		}
 		filled, err := r.fillBelow(ctx, tx, run)
 		if err != nil {
 			return err
@@ -95,28 +171,27 @@ func (r *refresher) run(ctx context.Context, run *jobs.Run) (jobs.Result, error)
 		if err != nil {
 			return err
 		}
-		if result, err = r.refresh(ctx, tx, w, v); err != nil {
+		if result, err = r.refresh(ctx, tx, w, v, p); err != nil {
 			return err
 		}
+		oid = v.OID
 		if len(filled) > 0 {
 			result.Summary = "first filled " + strings.Join(filled, ", ") + ", which it stands on; then " + result.Summary
 			result.Detail["filled_first"] = filled
 		}
-		if err := r.remember(ctx, tx, v, run.ID, result); err != nil {
+		fingerprint, err := r.confirm(ctx, tx, v, p, result)
+		if err != nil {
+			return err
+		}
+		if err := r.remember(ctx, tx, v, run.ID, fingerprint, result); err != nil {
 			return err
 		}
 		return run.Commit(ctx, tx, result)
 	})
 	if err != nil {
-		return jobs.Result{}, r.advise(ctx, err)
+		return jobs.Result{}, err
 	}
-	// A session's own WAL is counted when its transaction has ended, so this figure joins the result after the commit. It may be
-	// missing; that is no reason to call the refresh a failure.
-	if after := walBytes(ctx, conn); before >= 0 && after >= before {
-		result.Detail["wal_bytes"] = after - before
-		_, _ = conn.Exec(ctx, "UPDATE pgtender.refresh_state SET detail = detail || jsonb_build_object('wal_bytes', $1::bigint) WHERE run_id = $2 AND view_schema = $3 AND view_name = $4",
-			after-before, run.ID, r.policy.View.Schema, r.policy.View.Name)
-	}
+	r.after(ctx, conn, run, oid, before, p, result)
 	return result, nil
 }
 
@@ -132,8 +207,8 @@ func (r *refresher) fillBelow(ctx context.Context, tx pgx.Tx, run *jobs.Run) (fi
 		w, v, err := other.choose(ctx, tx)
 		if err == nil {
 			var result jobs.Result
-			if result, err = other.refresh(ctx, tx, w, v); err == nil {
-				err = other.remember(ctx, tx, v, run.ID, result)
+			if result, err = other.refresh(ctx, tx, w, v, &preparation{}); err == nil {
+				err = other.remember(ctx, tx, v, run.ID, nil, result)
 			}
 		}
 		if err != nil {
@@ -169,7 +244,7 @@ func (r *refresher) choose(ctx context.Context, tx pgx.Tx) (way, *view, error) {
 }
 
 // refresh does it and counts what it changed.
-func (r *refresher) refresh(ctx context.Context, tx pgx.Tx, w way, v *view) (jobs.Result, error) {
+func (r *refresher) refresh(ctx context.Context, tx pgx.Tx, w way, v *view, p *preparation) (jobs.Result, error) {
 	before, err := counted(ctx, tx, v.OID)
 	if err != nil {
 		return jobs.Result{}, err
@@ -201,12 +276,11 @@ func (r *refresher) refresh(ctx context.Context, tx pgx.Tx, w way, v *view) (job
 		if in+out == 0 {
 			result.Outcome = jobs.Noop
 		}
-		result.Summary = fmt.Sprintf("refreshed concurrently in %s: %s written, %d removed", round(took), rowCount(in), out)
+		result.Summary = fmt.Sprintf("refreshed concurrently in %s: %s written, %d removed", round(took), rowCount(in), out) + mostlyChanged(v, in, p, result.Detail)
 	}
-	if r.policy.When == config.RefreshAuto {
-		const why = "this version does not yet prove a refresh needless"
-		result.Summary = "auto: " + result.Summary + " (refreshed, because " + why + ")"
-		result.Detail["auto"] = why
+	if p.why != "" {
+		result.Summary += "; not skipped, because " + p.why
+		result.Detail["auto"] = p.why
 	}
 	return result, nil
 }
@@ -219,76 +293,37 @@ func rowCount(n int64) string {
 	return fmt.Sprintf("%d rows", n)
 }
 
-// remember notes when the view was last fresh: it shows the data of the transaction's start, or newer.
-func (r *refresher) remember(ctx context.Context, tx pgx.Tx, v *view, runID int64, result jobs.Result) error {
-	_, err := tx.Exec(ctx, `
-		INSERT INTO pgtender.refresh_state (view_schema, view_name, view_oid, refreshed_at, checked_at, run_id, detail)
-		VALUES ($1, $2, $3, now(), now(), $4, $5)
-		ON CONFLICT (view_schema, view_name) DO UPDATE
-		   SET view_oid = excluded.view_oid, fingerprint = NULL, counted_at = NULL, refreshed_at = excluded.refreshed_at,
-		       checked_at = excluded.checked_at, run_id = excluded.run_id, detail = excluded.detail`,
-		r.policy.View.Schema, r.policy.View.Name, v.OID, runID, result.Detail)
-	return err
-}
-
-// explain says what a run would do and why, and changes nothing.
-func (r *refresher) explain(ctx context.Context, conn *pgxpool.Conn, run *jobs.Run) (jobs.Result, error) {
-	var result jobs.Result
-	err := pgx.BeginTxFunc(ctx, conn, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, fmt.Sprintf("SET LOCAL lock_timeout = %d", r.patience.LockTimeout.Milliseconds())); err != nil {
-			return err
+// confirm returns the fingerprint to be stored, or nil when what the view stands on was changed between the reading and the refresh. Only
+// then could partitions have come and gone unnoticed: now the refresh holds a lock on each of its tables.
+func (r *refresher) confirm(ctx context.Context, tx pgx.Tx, v *view, p *preparation, result jobs.Result) (*string, error) {
+	if p.basis == nil {
+		if p.cannot != "" {
+			result.Detail["no_proof"] = p.cannot
 		}
-		f, err := readFamily(ctx, tx, r.views)
-		if err != nil {
-			return err
-		}
-		for _, below := range f.unfilled(r.policy.View) {
-			run.Say("REFRESH MATERIALIZED VIEW %s;", pg.Ident(below.Schema, below.Name))
-			run.Say("-- first, because this view stands on it and it was never populated")
-		}
-		w, v, err := r.choose(ctx, tx)
-		if err != nil {
-			return err
-		}
-		run.Say("%s;", w.sql)
-		if w.concurrently {
-			run.Say("-- concurrently, by its unique index %s: readers do not wait; EXCLUSIVE on the view, so a second refresh, VACUUM and ANALYZE of it do", v.UsableIndex)
-		} else {
-			run.Say("-- plainly, because %s: ACCESS EXCLUSIVE, so readers of the view wait", w.reason)
-		}
-		run.Say("-- about %.0f rows, %d bytes", max(v.Rows, 0), v.Bytes)
-		if r.policy.When == config.RefreshAuto {
-			run.Say("-- when = \"auto\": refreshed every time, because this version does not yet prove a refresh needless")
-		}
-		result = jobs.Result{Outcome: jobs.Noop, Summary: "would run " + w.sql, Detail: map[string]any{"concurrently": w.concurrently}}
-		return nil
-	})
+		return nil, nil
+	}
+	now, err := readBasis(ctx, tx, p.basis.closure())
 	if err != nil {
-		return jobs.Result{}, r.advise(ctx, err)
+		return nil, err
 	}
-	return result, nil
+	if !p.basis.sameCatalog(now) || !p.basis.stands(v.OID) {
+		result.Detail["no_proof"] = "what it stands on was changed while its last refresh began"
+		return nil, nil
+	}
+	text, err := p.basis.text()
+	return &text, err
 }
 
-// counts are rows written and removed, as this session's statistics count them before they are flushed.
-type counts struct{ inserted, deleted int64 }
-
-func counted(ctx context.Context, tx pgx.Tx, oid uint32) (counts, error) {
-	var c counts
-	err := tx.QueryRow(ctx, "SELECT pg_stat_get_xact_tuples_inserted($1), pg_stat_get_xact_tuples_deleted($1)", oid).
-		Scan(&c.inserted, &c.deleted)
-	return c, err
-}
-
-// walBytes is the WAL this session has written since it began, or -1 when that is not to be had.
-func walBytes(ctx context.Context, conn *pgxpool.Conn) int64 {
-	var n int64
-	if _, err := conn.Exec(ctx, "SELECT pg_stat_force_next_flush()"); err != nil {
-		return -1
-	}
-	if err := conn.QueryRow(ctx, "SELECT wal_bytes::bigint FROM pg_stat_get_backend_wal(pg_backend_pid())").Scan(&n); err != nil {
-		return -1
-	}
-	return n
+// remember notes when the view was last fresh: it shows the data of the transaction's start, or newer.
+func (r *refresher) remember(ctx context.Context, tx pgx.Tx, v *view, runID int64, fingerprint *string, result jobs.Result) error {
+	_, err := tx.Exec(ctx, `
+		INSERT INTO pgtender.refresh_state (view_schema, view_name, view_oid, fingerprint, counted_at, refreshed_at, checked_at, run_id, detail)
+		VALUES ($1, $2, $3, $6, CASE WHEN $6::text IS NOT NULL THEN now() END, now(), now(), $4, $5)
+		ON CONFLICT (view_schema, view_name) DO UPDATE
+		   SET view_oid = excluded.view_oid, fingerprint = excluded.fingerprint, counted_at = excluded.counted_at, refreshed_at = excluded.refreshed_at,
+		       checked_at = excluded.checked_at, run_id = excluded.run_id, detail = excluded.detail`,
+		r.policy.View.Schema, r.policy.View.Name, v.OID, runID, result.Detail, fingerprint)
+	return err
 }
 
 func round(d time.Duration) time.Duration {
