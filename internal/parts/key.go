@@ -5,7 +5,11 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/pgtender/pgtender/internal/config"
 	"github.com/pgtender/pgtender/internal/pg"
@@ -145,6 +149,55 @@ func (k Key) Text(b Bound) string {
 // ForValues is the FOR VALUES clause of a range.
 func (k Key) ForValues(r Range) string {
 	return fmt.Sprintf("FOR VALUES FROM (%s) TO (%s)", k.Literal(r.Lower), k.Literal(r.Upper))
+}
+
+// parse is the reverse of ForValues, for what the server prints with DateStyle ISO and TimeZone UTC.
+func (k Key) parse(clause string) (r Range, err error) {
+	from, to, ok := strings.Cut(strings.TrimSuffix(strings.TrimPrefix(clause, "FOR VALUES FROM ("), ")"), ") TO (")
+	if !ok {
+		return r, fmt.Errorf("%s is not of the form FROM … TO …", clause)
+	}
+	if r.Lower, err = k.bound(strings.Trim(from, "'")); err == nil {
+		r.Upper, err = k.bound(strings.Trim(to, "'"))
+	}
+	return r, err
+}
+
+func (k Key) bound(text string) (Bound, error) {
+	switch {
+	case text == "MINVALUE" || text == "-infinity":
+		return Bound{Kind: Min}, nil
+	case text == "MAXVALUE" || text == "infinity":
+		return Bound{Kind: Max}, nil
+	case k.Type == UUIDv7:
+		var id pgtype.UUID
+		if err := id.Scan(text); err != nil {
+			return Bound{}, fmt.Errorf("%s: %w", text, err)
+		}
+		return fromUUID(id.Bytes), nil
+	}
+	layout := time.DateTime + "-07"
+	if k.Type == Date {
+		layout = time.DateOnly
+	} else if k.Type == Timestamp {
+		layout = time.DateTime
+	}
+	rest, bc := strings.CutSuffix(text, " BC")
+	digits, rest, _ := strings.Cut(rest, "-") // of the year, which may be more than four
+	year, err := strconv.Atoi(digits)
+	if err != nil {
+		return Bound{}, fmt.Errorf("%s is not a time: %w", text, err)
+	}
+	t, err := time.Parse(layout, "2000-"+rest)
+	if err != nil {
+		return Bound{}, fmt.Errorf("%s is not a time: %w", text, err)
+	}
+	if bc {
+		year = 1 - year
+	}
+	_, m, d := t.Date()
+	h, mi, s := t.Clock()
+	return k.At(time.Date(year, m, d, h, mi, s, t.Nanosecond(), time.UTC)), nil
 }
 
 // Check is the expression that the server can prove a partition's bounds from, so that attaching it scans nothing.

@@ -3,27 +3,27 @@ package parts
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/pgtender/pgtender/internal/config"
 	"github.com/pgtender/pgtender/internal/pg"
 )
 
 // query reads all tables at once. It asks only functions that lock nothing (pg_get_expr with a relation and
-// pg_get_partkeydef would wait for its lock), so a reading never waits for a partition that somebody holds. The server itself reads the bounds' literals:
-// it prints and parses them under the same settings, whatever those are.
+// pg_get_partkeydef would wait for its lock), so a reading never waits for a partition that somebody holds. It has the server print
+// the bounds in one form, whatever the session's settings are; they come back with the end of the statement, or of the transaction.
 //
 // Below a table that is not itself partitioned by time, the branches that are count instead.
 func query() string {
 	return `
-WITH RECURSIVE asked AS (
+WITH RECURSIVE form AS (
+	SELECT set_config('DateStyle', 'ISO', true), set_config('TimeZone', 'UTC', true)
+), asked AS (
 	SELECT a.ord, a.nsp, a.rel, c.oid, c.relkind
 	FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS a(nsp, rel, ord)
 	LEFT JOIN pg_namespace n ON n.nspname = a.nsp
@@ -38,31 +38,24 @@ WITH RECURSIVE asked AS (
 	CROSS JOIN LATERAL (` + keyOf + ` WHERE p.partrelid = i.inhrelid) k
 	WHERE t.keytype IS NULL
 ), child AS (
-	SELECT t.ord, t.oid AS parent, t.keytype, i.inhdetachpending, c.oid, c.relnamespace, c.relname, c.relkind, c.reltuples, c.relpages,
+	SELECT t.ord, t.oid AS parent, i.inhdetachpending, c.oid, c.relnamespace, c.relname, c.relkind, c.reltuples, c.relpages,
 	       pg_get_expr(c.relpartbound, 0) AS expr
-	FROM node t JOIN pg_inherits i ON i.inhparent = t.oid JOIN pg_class c ON c.oid = i.inhrelid
+	FROM form, node t JOIN pg_inherits i ON i.inhparent = t.oid JOIN pg_class c ON c.oid = i.inhrelid
 	WHERE t.keytype IS NOT NULL OFFSET 0 -- so that each bound is printed once
-), bound AS (
-	SELECT *, btrim(split_part(split_part(expr, ') TO (', 1), 'FROM (', 2), '''') AS lo,
-	       btrim(split_part(expr, ') TO (', 2), ''')') AS hi
-	FROM child OFFSET 0
 )
 SELECT a.ord, t.oid, a.nsp, a.rel, a.oid IS NOT NULL, coalesce(a.relkind::text, ''), now(),
        n.nspname, c.relname, t.depth, t.keycolumn, t.keytype, t.keydef,
-       NULL::oid, NULL::name, NULL::name, NULL::text, NULL::bigint, NULL::bigint, NULL::bool, NULL::bool,
-       NULL::text, NULL::text, NULL::timestamptz, NULL::timestamptz, NULL::bool, NULL::text[]
+       NULL::oid, NULL::name, NULL::name, NULL::text, NULL::bigint, NULL::bigint, NULL::bool, NULL::text, NULL::bool, NULL::text[]
 FROM asked a LEFT JOIN node t ON t.ord = a.ord
 LEFT JOIN pg_class c ON c.oid = t.oid LEFT JOIN pg_namespace n ON n.oid = c.relnamespace
 UNION ALL
 SELECT b.ord, b.parent, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-       b.oid, n.nspname, b.relname, b.relkind::text, b.reltuples::bigint, b.relpages::bigint, b.inhdetachpending, b.expr = 'DEFAULT',
-       CASE WHEN b.keytype = 'uuid' OR b.lo = 'MINVALUE' THEN b.lo END, CASE WHEN b.keytype = 'uuid' OR b.hi = 'MAXVALUE' THEN b.hi END,
-       ` + value("lo") + `, ` + value("hi") + `,
+       b.oid, n.nspname, b.relname, b.relkind::text, b.reltuples::bigint, b.relpages::bigint, b.inhdetachpending, b.expr,
        EXISTS (SELECT FROM pg_constraint x WHERE x.conrelid = b.oid AND x.contype = 'c'
                AND x.conname = $3 AND x.convalidated),
        CASE WHEN b.expr = 'DEFAULT' THEN ARRAY(SELECT x.conname::text FROM pg_constraint x
             WHERE x.conrelid = b.oid AND x.contype = 'c' AND starts_with(x.conname, $4) ORDER BY 1) END
-FROM bound b JOIN pg_namespace n ON n.oid = b.relnamespace`
+FROM child b JOIN pg_namespace n ON n.oid = b.relnamespace`
 }
 
 // keyOf yields a partitioned table's key; keytype is null when it is none that can be tended.
@@ -80,16 +73,6 @@ const keyOf = `
 	LEFT JOIN pg_attribute att ON att.attrelid = p.partrelid AND att.attnum = p.partattrs[0] AND p.partattrs[0] <> 0
 	LEFT JOIN pg_type typ ON typ.oid = att.atttypid
 	LEFT JOIN pg_opclass opc ON opc.oid = p.partclass[0]`
-
-// value casts the named literal to one timestamptz, null for MINVALUE, MAXVALUE and UUIDs. Wall-clock times become
-// the instants at which UTC shows them.
-func value(column string) string {
-	c := "b." + column
-	return `CASE WHEN ` + c + ` IN ('', 'MINVALUE', 'MAXVALUE') THEN NULL ELSE CASE b.keytype
-		WHEN 'timestamptz' THEN ` + c + `::timestamptz
-		WHEN 'timestamp' THEN ` + c + `::timestamp AT TIME ZONE 'UTC'
-		WHEN 'date' THEN ` + c + `::date::timestamp AT TIME ZONE 'UTC' END END`
-}
 
 // row is one line of the query: a partitioned table that was asked for or lies below one, or a partition of it (child.oid is set).
 type row struct {
@@ -111,9 +94,8 @@ type childRow struct {
 	oid                *uint32
 	schema, name, kind *string
 	rows, pages        *int64
-	pending, isDefault *bool
-	lo, hi             *string
-	from, to           pgtype.Timestamptz
+	pending            *bool
+	bound              *string // FOR VALUES …, or DEFAULT
 	bounded            *bool
 	proofs             []string
 }
@@ -145,8 +127,7 @@ func scan(r pgx.CollectableRow) (row, error) {
 	c := &x.child
 	err := r.Scan(&x.ord, &x.oid, &x.askedSchema, &x.askedName, &x.exists, &x.askedKind, &x.now,
 		&x.schema, &x.name, &x.depth, &x.column, &x.keyType, &x.keyDef,
-		&c.oid, &c.schema, &c.name, &c.kind, &c.rows, &c.pages, &c.pending, &c.isDefault,
-		&c.lo, &c.hi, &c.from, &c.to, &c.bounded, &c.proofs)
+		&c.oid, &c.schema, &c.name, &c.kind, &c.rows, &c.pages, &c.pending, &c.bound, &c.bounded, &c.proofs)
 	return x, err
 }
 
@@ -208,7 +189,7 @@ func (s *Set) add(r childRow) error {
 	if err != nil {
 		return fmt.Errorf("read the bounds of partition %s: %w", c.Table, err)
 	}
-	if *r.isDefault {
+	if *r.bound == isDefault {
 		s.Default = &c
 	} else {
 		s.Children = append(s.Children, c)
@@ -219,34 +200,15 @@ func (s *Set) add(r childRow) error {
 func (c *childRow) made(key Key) (Child, error) {
 	child := Child{OID: *c.oid, Table: config.Table{Schema: *c.schema, Name: *c.name}, Pending: *c.pending,
 		Kind: rune((*c.kind)[0]), Rows: *c.rows, Pages: *c.pages, Bounded: *c.bounded, Proofs: c.proofs}
-	if *c.isDefault {
+	if *c.bound == isDefault {
 		return child, nil
 	}
 	var err error
-	if child.Lower, err = bound(key, c.lo, c.from); err == nil {
-		child.Upper, err = bound(key, c.hi, c.to)
-	}
+	child.Range, err = key.parse(*c.bound)
 	return child, err
 }
 
-// bound makes a Bound of what the server read from a literal; text is set where there is no time: MINVALUE, MAXVALUE, a UUID.
-func bound(key Key, text *string, t pgtype.Timestamptz) (Bound, error) {
-	switch {
-	case t.InfinityModifier == pgtype.NegativeInfinity || text != nil && *text == "MINVALUE":
-		return Bound{Kind: Min}, nil
-	case t.InfinityModifier == pgtype.Infinity || text != nil && *text == "MAXVALUE":
-		return Bound{Kind: Max}, nil
-	case text == nil && !t.Valid:
-		return Bound{}, errors.New("not of the form FROM … TO …")
-	case key.Type == UUIDv7:
-		var id pgtype.UUID
-		if err := id.Scan(*text); err != nil {
-			return Bound{}, fmt.Errorf("%s: %w", *text, err)
-		}
-		return fromUUID(id.Bytes), nil
-	}
-	return key.At(t.Time), nil
-}
+const isDefault = "DEFAULT" // as pg_get_expr prints it
 
 // problem says why an asked table has no set.
 func problem(r row) *Problem {

@@ -60,7 +60,10 @@ type Set struct {
 
 func (s *Set) arrange() {
 	slices.SortFunc(s.Children, func(a, b Child) int {
-		return cmp.Or(a.Lower.Compare(b.Lower), cmp.Compare(a.Table.String(), b.Table.String()))
+		if c := a.Lower.Compare(b.Lower); c != 0 {
+			return c
+		}
+		return cmp.Compare(a.Table.String(), b.Table.String())
 	})
 }
 

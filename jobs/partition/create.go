@@ -2,8 +2,10 @@ package partition
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,110 +17,159 @@ import (
 	"github.com/pgtender/pgtender/jobs"
 )
 
-// outcome is what became of one wanted partition.
+// together is how many partitions of one table are made in one transaction: enough that commits and round trips do not count, few
+// enough that a lock is short.
+const together = 12
+
+// outcome is what became of some wanted partitions of one table.
 type outcome struct {
-	name  config.Table
-	made  bool  // false: somebody else made it meanwhile
+	made    []made
+	refused []error // each names its partition; the others were made all the same
+	locks   []parts.Lock
+}
+
+type made struct {
+	design
 	moved int64 // rows out of the DEFAULT partition
-	// moving: rows were to be moved, so the parent had to be closed to everybody.
-	moving bool
 }
 
 // checkViolation is the server's word for a row of the new range in the DEFAULT partition. Source: PostgreSQL 18, appendix A.
 const checkViolation = "23514"
 
-// create makes one wanted partition, in one transaction but for the proof about a large DEFAULT partition.
-func (j *Job) create(ctx context.Context, run *jobs.Run, policy config.Partition, d design) (outcome, error) {
+// create makes wanted partitions of one table, in one transaction but for what a large DEFAULT partition needs before.
+func (j *Job) create(ctx context.Context, r *jobs.Run, policy config.Partition, group []design) (outcome, error) {
 	for attempt := 1; ; attempt++ {
 		var found besides
-		if d.set.Default != nil {
+		if group[0].set.Default != nil {
 			var err error
-			if found, err = j.look(ctx, d); err != nil {
+			if found, err = j.look(ctx, group); err != nil {
 				return outcome{}, err
 			}
 			switch {
-			case found.Rows > 0:
-				err = j.mayMove(ctx, d, found)
+			case found.total() > 0:
+				err = j.mayMove(ctx, group, found)
 			case found.Bytes > j.ScanBytes:
-				err = j.prove(ctx, run, d)
+				err = j.prove(ctx, r, group)
 			}
 			if err != nil {
 				return outcome{}, err
 			}
 		}
 		var o outcome
-		patience := parts.Telling(ctx, j.Pool, j.Patience, run.Say, d.locks(found.Rows > 0))
+		locks := group[0].locks(found.total() > 0)
+		patience := parts.Telling(ctx, j.Pool, j.Patience, r.Say, locks)
 		err := patience.InTx(ctx, j.Pool, func(tx pgx.Tx) (err error) {
-			o, err = j.createIn(ctx, tx, policy, d, found)
+			o, err = j.createIn(ctx, tx, policy, group, found)
 			return err
 		})
-		if pg.Is(err, checkViolation) && d.set.Default != nil && attempt < 3 {
+		if pg.Is(err, checkViolation) && group[0].set.Default != nil && attempt < 3 {
 			continue // a row of the range came into the DEFAULT partition after the look
 		}
-		o.moving = found.Rows > 0
-		return o, d.failed(err)
+		o.locks = locks
+		return o, failed(group, err)
 	}
 }
 
-// failed says which partition an error is about; a refusal does so itself.
-func (d design) failed(err error) error {
+// failed says which partitions an error is about; a refusal does so itself.
+func failed(group []design, err error) error {
 	var refusal *Refusal
-	switch {
-	case err == nil || errors.As(err, &refusal):
+	if err == nil || errors.As(err, &refusal) {
 		return err
-	case pg.Is(err, pg.InsufficientPrivilege):
-		return fmt.Errorf("make partition %s of %s: %w\nThe role lacks rights: `pgtender grants` prints what gives them", d.name, d.set.Table, err)
 	}
-	return fmt.Errorf("make partition %s of %s: %w", d.name, d.set.Table, err)
+	what := "partition " + group[0].name.String()
+	if n := len(group); n > 1 {
+		what = fmt.Sprintf("partitions %s to %s", group[0].name, group[n-1].name)
+	}
+	if pg.Is(err, pg.InsufficientPrivilege) {
+		return fmt.Errorf("make %s of %s: %w\nThe role lacks rights: `pgtender grants` prints what gives them", what, group[0].set.Table, err)
+	}
+	return fmt.Errorf("make %s of %s: %w", what, group[0].set.Table, err)
 }
 
 // createIn does the work within the transaction. Until the locks are taken nobody has to wait for it.
-func (j *Job) createIn(ctx context.Context, tx pgx.Tx, policy config.Partition, d design, found besides) (outcome, error) {
-	if err := parts.Claim(ctx, tx, d.set.Asked); err != nil {
-		return outcome{}, err
+func (j *Job) createIn(ctx context.Context, tx pgx.Tx, policy config.Partition, group []design, found besides) (o outcome, _ error) {
+	set := group[0].set
+	if err := parts.Claim(ctx, tx, set.Asked); err != nil {
+		return o, err
 	}
-	if still, err := stillMissing(ctx, tx, policy, d, j.Location); err != nil || !still {
-		return outcome{name: d.name}, err
-	}
-	leftover, d, err := settleName(ctx, tx, d)
+	known, names, err := around(ctx, tx, group)
 	if err != nil {
-		return outcome{}, err
+		return o, err
 	}
-	build := d.build()
-	if leftover {
-		empty, err := isEmpty(ctx, tx, d.name)
-		if err != nil {
-			return outcome{}, err
+	if !known {
+		if group, err = stillMissing(ctx, tx, policy, group, j.Location); err != nil || len(group) == 0 {
+			return o, err
 		}
-		if !empty {
-			return outcome{}, d.refuseTable(", and it holds rows")
+	}
+	var build, attach []string
+	for _, d := range group {
+		leftover, d, err := d.settle(names)
+		if err == nil && leftover {
+			err = d.requireEmpty(ctx, tx)
 		}
-		build = d.adopt()
+		var refusal *Refusal
+		switch {
+		case errors.As(err, &refusal):
+			o.refused = append(o.refused, err)
+			continue
+		case err != nil:
+			return o, err
+		case leftover:
+			build = append(build, d.adopt()...)
+		default:
+			build = append(build, d.build()...)
+		}
+		if found.of(d) > 0 {
+			attach = append(attach, d.move())
+		}
+		attach = append(attach, d.attach())
+		if set.Default != nil {
+			attach = append(attach, d.disprove())
+		}
+		o.made = append(o.made, made{design: d})
 	}
-	if _, err := tx.Exec(ctx, strings.Join(build, ";\n")); err != nil {
-		return outcome{}, err
+	if len(o.made) == 0 {
+		return o, nil
 	}
-	if locks := d.locks(found.Rows > 0); len(locks) > 1 { // a single one has the whole timeout in ATTACH itself
+	return o, j.carryOut(ctx, tx, &o, build, attach, found)
+}
+
+// carryOut makes the tables, takes the locks and attaches.
+func (j *Job) carryOut(ctx context.Context, tx pgx.Tx, o *outcome, build, attach []string, found besides) error {
+	locks := o.made[0].locks(found.total() > 0)
+	if len(locks) > 1 { // a single one has the whole timeout in ATTACH itself
+		if _, err := tx.Exec(ctx, strings.Join(build, ";\n")); err != nil {
+			return err
+		}
+		build = nil
 		if err := parts.LockAll(ctx, tx, j.Patience, locks); err != nil {
-			return outcome{}, err
+			return err
 		}
 	}
-	o := outcome{name: d.name, made: true}
-	if found.Rows > 0 {
-		tag, err := tx.Exec(ctx, d.move())
-		if err != nil {
-			return outcome{}, fmt.Errorf("move rows out of %s: %w", d.set.Default.Table, err)
+	moved, err := run(ctx, tx, append(build, attach...))
+	if err != nil {
+		return err
+	}
+	for i := range o.made {
+		if found.of(o.made[i].design) > 0 {
+			o.made[i].moved, moved = moved[0], moved[1:]
 		}
-		o.moved = tag.RowsAffected()
+		if err := j.afterAttach(ctx, tx, o.made[i].design); err != nil {
+			return err
+		}
 	}
-	attach := d.attach()
-	if d.set.Default != nil {
-		attach += "; " + d.disprove()
+	return nil
+}
+
+// run sends statements in one go and returns how many rows each INSERT among them made.
+func run(ctx context.Context, tx pgx.Tx, statements []string) (inserted []int64, _ error) {
+	results := tx.Conn().PgConn().Exec(ctx, strings.Join(statements, ";\n"))
+	for results.NextResult() {
+		if tag, err := results.ResultReader().Close(); err == nil && tag.Insert() {
+			inserted = append(inserted, tag.RowsAffected())
+		}
 	}
-	if _, err := tx.Exec(ctx, attach); err != nil {
-		return outcome{}, err
-	}
-	return o, j.afterAttach(ctx, tx, d)
+	return inserted, results.Close()
 }
 
 // locks are what ATTACH takes by itself, asked for in one go so that they share one timeout. To move rows the parent is
@@ -140,56 +191,69 @@ func (d design) locks(moving bool) []parts.Lock {
 	return list
 }
 
-// stillMissing looks again under the claim: another pgtender may have been faster. When there are no partitions but those that
-// were read and those that this run made, that is answer enough; otherwise they are read anew.
-func stillMissing(ctx context.Context, tx pgx.Tx, policy config.Partition, d design, loc *time.Location) (bool, error) {
-	var known bool
-	err := tx.QueryRow(ctx, `
-		SELECT NOT EXISTS (SELECT FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-		                   WHERE i.inhparent = $1 AND i.inhrelid <> ALL ($2::oid[]) AND c.relname <> ALL ($3::name[]))`,
-		d.set.OID, d.set.Members(), d.made).Scan(&known)
-	if err != nil || known {
-		return known, err
-	}
-	sets, err := parts.Read(ctx, tx, []config.Table{d.set.Table})
-	if err != nil {
-		return false, err
-	}
-	if len(sets) != 1 || sets[0].Problem != nil || sets[0].OID != d.set.OID {
-		return false, fmt.Errorf("%s was changed meanwhile; the next run will look at it anew", d.set.Table)
-	}
-	for _, w := range sets[0].Missing(policy.Interval, policy.Ahead, loc) {
-		if w.Range == d.want.Range {
-			return true, nil
-		}
-	}
-	return false, nil
+// taken is what bears a name already.
+type taken struct {
+	Kind   string
+	Parent uint32 // 0: none
+	Ours   bool   // bears our CHECK
 }
 
-// settleName finds out what bears the partition's name already. A partition of the same table that is merely called so
+// around looks, under the claim, whether the table has no partitions but those that were read and those that this run
+// made, and what bears the names that the new ones might get.
+func around(ctx context.Context, q pg.Querier, group []design) (known bool, names map[string]taken, _ error) {
+	d := group[0]
+	var wanted []string
+	for _, g := range group {
+		wanted = append(wanted, g.want.Name, g.want.Spare)
+	}
+	var text []byte
+	err := q.QueryRow(ctx, `
+		SELECT NOT EXISTS (SELECT FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+		                   WHERE i.inhparent = $1 AND i.inhrelid <> ALL ($2::oid[]) AND c.relname <> ALL ($3::name[])),
+		       coalesce((SELECT json_object_agg(c.relname, json_build_object('Kind', c.relkind, 'Parent', coalesce((SELECT inhparent FROM pg_inherits WHERE inhrelid = c.oid LIMIT 1), 0)::bigint,
+		                 'Ours', EXISTS (SELECT FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype = 'c' AND k.conname = $6)))
+		                 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $4 AND c.relname = ANY ($5::name[])), '{}')`,
+		d.set.OID, d.set.Members(), d.made, d.name.Schema, wanted, parts.BoundsCheck).Scan(&known, &text)
+	if err == nil {
+		err = json.Unmarshal(text, &names)
+	}
+	if err != nil {
+		return false, nil, fmt.Errorf("look what is called like a partition of %s: %w", d.set.Table, err)
+	}
+	return known, names, nil
+}
+
+// stillMissing is what of the group another pgtender, or a person, has not made meanwhile.
+func stillMissing(ctx context.Context, tx pgx.Tx, policy config.Partition, group []design, loc *time.Location) ([]design, error) {
+	set := group[0].set
+	sets, err := parts.Read(ctx, tx, []config.Table{set.Table})
+	if err != nil {
+		return nil, err
+	}
+	if len(sets) != 1 || sets[0].Problem != nil || sets[0].OID != set.OID {
+		return nil, fmt.Errorf("%s was changed meanwhile; the next run will look at it anew", set.Table)
+	}
+	missing := sets[0].Missing(policy.Interval, policy.Ahead, loc)
+	return slices.DeleteFunc(slices.Clone(group), func(d design) bool {
+		return !slices.ContainsFunc(missing, func(w parts.Wanted) bool { return w.Range == d.want.Range })
+	}), nil
+}
+
+// settle finds the partition's name. A partition of the same table that is merely called so
 // makes it take its spare name. A table with our CHECK that is no partition was left by a DETACH or a crash, and may be taken
 // as the partition if it is empty. Anything else is somebody's, and refused.
-func settleName(ctx context.Context, q pg.Querier, d design) (leftover bool, _ design, _ error) {
+func (d design) settle(names map[string]taken) (leftover bool, _ design, _ error) {
 	for _, name := range []string{d.want.Name, d.want.Spare} {
 		d.name.Name = name
-		var parent *uint32
-		var kind string
-		var ours bool
-		err := q.QueryRow(ctx, `
-			SELECT c.relkind::text, i.inhparent,
-			       EXISTS (SELECT FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype = 'c' AND k.conname = $3)
-			FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN pg_inherits i ON i.inhrelid = c.oid
-			WHERE n.nspname = $1 AND c.relname = $2 LIMIT 1`, d.name.Schema, name, parts.BoundsCheck).Scan(&kind, &parent, &ours)
+		t, ok := names[name]
 		switch {
-		case errors.Is(err, pgx.ErrNoRows):
+		case !ok:
 			return false, d, nil
-		case err != nil:
-			return false, d, fmt.Errorf("look for another %s: %w", d.name, err)
-		case parent != nil && *parent == d.set.OID:
+		case t.Parent == d.set.OID:
 			continue
-		case kind == "r" && parent == nil && ours:
+		case t.Kind == "r" && t.Parent == 0 && t.Ours:
 			return true, d, nil
-		case kind == "r" && parent == nil:
+		case t.Kind == "r" && t.Parent == 0:
 			return false, d, d.refuseTable("")
 		}
 		return false, d, &Refusal{d.set.Asked, fmt.Sprintf("%s is wanted as a partition of %s, but something else is called so", d.name, d.set.Table),
@@ -204,17 +268,20 @@ func (d design) refuseTable(more string) error {
 		fmt.Sprintf("If it is that partition, attach it:\n  %s;\nOtherwise rename it or drop it; the next run then makes the partition.", d.attach())}
 }
 
-// isEmpty holds the table until the transaction ends, so that it stays so.
-func isEmpty(ctx context.Context, tx pgx.Tx, t config.Table) (bool, error) {
+// requireEmpty refuses a leftover with rows. It holds the table until the transaction ends, so that it stays empty.
+func (d design) requireEmpty(ctx context.Context, tx pgx.Tx) error {
 	var some bool
-	_, err := tx.Exec(ctx, fmt.Sprintf("LOCK TABLE %s IN ACCESS EXCLUSIVE MODE", ident(t)))
+	_, err := tx.Exec(ctx, fmt.Sprintf("LOCK TABLE %s IN ACCESS EXCLUSIVE MODE", ident(d.name)))
 	if err == nil {
-		err = tx.QueryRow(ctx, fmt.Sprintf("SELECT EXISTS (SELECT FROM %s)", ident(t))).Scan(&some)
+		err = tx.QueryRow(ctx, fmt.Sprintf("SELECT EXISTS (SELECT FROM %s)", ident(d.name))).Scan(&some)
 	}
-	if err != nil {
-		return false, fmt.Errorf("look whether %s is empty: %w", t, err)
+	switch {
+	case err != nil:
+		return fmt.Errorf("look whether %s is empty: %w", d.name, err)
+	case some:
+		return d.refuseTable(", and it holds rows")
 	}
-	return !some, nil
+	return nil
 }
 
 // adopt makes an empty leftover what build would have made.

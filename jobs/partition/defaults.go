@@ -3,6 +3,7 @@ package partition
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -25,13 +26,28 @@ import (
 
 // besides is what a look at the DEFAULT partition found.
 type besides struct {
-	Rows  int64 // of the new range
-	Bytes int64 // of its heap
+	Rows  map[parts.Range]int64 // of each new range
+	Bytes int64                 // of its heap
 }
 
-// look reads the DEFAULT partition under an ordinary reader's lock.
-func (j *Job) look(ctx context.Context, d design) (found besides, err error) {
-	def := d.set.Default
+func (b besides) of(d design) int64 { return b.Rows[d.want.Range] }
+
+func (b besides) total() (n int64) {
+	for _, rows := range b.Rows {
+		n += rows
+	}
+	return n
+}
+
+// look reads the DEFAULT partition once, under an ordinary reader's lock.
+func (j *Job) look(ctx context.Context, group []design) (found besides, err error) {
+	def, key := group[0].set.Default, group[0].set.Key
+	counts := make([]string, len(group))
+	for i, d := range group {
+		counts[i] = fmt.Sprintf("count(*) FILTER (WHERE %s)", key.Check(d.want.Range))
+	}
+	span := parts.Range{Lower: group[0].want.Lower, Upper: group[len(group)-1].want.Upper}
+	rows := make([]int64, len(group))
 	err = j.Patience.InTx(ctx, j.Pool, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, "SET LOCAL row_security = off"); err != nil {
 			return err
@@ -41,30 +57,36 @@ func (j *Job) look(ctx context.Context, d design) (found besides, err error) {
 			SELECT coalesce(sum(pg_relation_size(oid)), 0)::bigint FROM tree`, def.OID).Scan(&found.Bytes); err != nil {
 			return err
 		}
-		return tx.QueryRow(ctx, fmt.Sprintf("SELECT count(*) FROM %s WHERE %s", ident(def.Table), d.set.Key.Check(d.want.Range))).Scan(&found.Rows)
+		return tx.QueryRow(ctx, fmt.Sprintf("SELECT ARRAY[%s] FROM %s WHERE %s", strings.Join(counts, ", "), ident(def.Table), key.Check(span))).Scan(&rows)
 	})
 	if err != nil {
-		return found, fmt.Errorf("count the rows of %s in the DEFAULT partition %s: %w", d.set.Key.ForValues(d.want.Range), def.Table, err)
+		return found, fmt.Errorf("count the rows of %s in the DEFAULT partition %s: %w", key.ForValues(span), def.Table, err)
+	}
+	found.Rows = map[parts.Range]int64{}
+	for i, d := range group {
+		found.Rows[d.want.Range] = rows[i]
 	}
 	return found, nil
 }
 
-// prove makes the server know that the DEFAULT partition holds no row of the new range.
-func (j *Job) prove(ctx context.Context, run *jobs.Run, d design) error {
-	table, name := ident(d.set.Default.Table), pg.Ident(d.proof())
-	patience := parts.Telling(ctx, j.Pool, j.Patience, run.Say, []parts.Lock{{Table: d.set.Default.Table, Mode: parts.AccessExclusive}})
-	err := patience.InTx(ctx, j.Pool, func(tx pgx.Tx) error {
-		_, err := tx.Exec(ctx, d.disprove()+"; "+fmt.Sprintf("ALTER TABLE %s ADD CONSTRAINT %s CHECK (NOT (%s)) NOT VALID", table, name, d.set.Key.Check(d.want.Range)))
-		return err
-	})
-	if err == nil {
-		err = patience.InTx(ctx, j.Pool, func(tx pgx.Tx) error {
-			_, err := tx.Exec(ctx, fmt.Sprintf("ALTER TABLE %s VALIDATE CONSTRAINT %s", table, name))
+// prove makes the server know that the DEFAULT partition holds no row of the new ranges. They are all proved in one reading.
+func (j *Job) prove(ctx context.Context, run *jobs.Run, group []design) error {
+	def := group[0].set.Default.Table
+	var add, validate []string
+	for _, d := range group {
+		name := pg.Ident(d.proof())
+		add = append(add, "DROP CONSTRAINT IF EXISTS "+name, fmt.Sprintf("ADD CONSTRAINT %s CHECK (NOT (%s)) NOT VALID", name, d.set.Key.Check(d.want.Range)))
+		validate = append(validate, "VALIDATE CONSTRAINT "+name)
+	}
+	patience := parts.Telling(ctx, j.Pool, j.Patience, run.Say, []parts.Lock{{Table: def, Mode: parts.AccessExclusive}})
+	for _, actions := range [][]string{add, validate} {
+		err := patience.InTx(ctx, j.Pool, func(tx pgx.Tx) error {
+			_, err := tx.Exec(ctx, fmt.Sprintf("ALTER TABLE %s %s", ident(def), strings.Join(actions, ", ")))
 			return err
 		})
-	}
-	if err != nil {
-		return fmt.Errorf("prove that the DEFAULT partition %s holds no row of %s: %w", d.set.Default.Table, d.name, err)
+		if err != nil {
+			return fmt.Errorf("prove that the DEFAULT partition %s holds no row of %s to %s: %w", def, group[0].name, group[len(group)-1].name, err)
+		}
 	}
 	return nil
 }
@@ -131,12 +153,14 @@ func (j *Job) obstacles(ctx context.Context, d design) ([]string, error) {
 
 // mayMove says whether the rows found in the DEFAULT partition may be moved while others wait; if not, the error
 // names them and what a person can do.
-func (j *Job) mayMove(ctx context.Context, d design, found besides) error {
+func (j *Job) mayMove(ctx context.Context, group []design, found besides) error {
+	i := slices.IndexFunc(group, func(d design) bool { return found.of(d) > 0 })
+	d := group[i]
 	why, err := j.obstacles(ctx, d)
 	if err != nil {
 		return err
 	}
-	if found.Rows > j.MoveRows {
+	if found.total() > j.MoveRows {
 		why = append(why, fmt.Sprintf("moving more than %d would make others wait", j.MoveRows))
 	}
 	if found.Bytes > j.MoveBytes {
@@ -149,7 +173,7 @@ func (j *Job) mayMove(ctx context.Context, d design, found besides) error {
 	return &Refusal{
 		Table: d.set.Asked,
 		What: fmt.Sprintf("the DEFAULT partition %s holds %s that belong into %s (%s), and are not moved: %s",
-			table, rowCount(found.Rows), d.name, d.set.Key.ForValues(d.want.Range), strings.Join(why, "; ")),
+			table, rowCount(found.of(d)), d.name, d.set.Key.ForValues(d.want.Range), strings.Join(why, "; ")),
 		Advice: "When others may wait, move them in one transaction:\n" + script(d.byHand()),
 	}
 }

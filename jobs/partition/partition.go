@@ -16,6 +16,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/pgtender/pgtender/internal/config"
 	"github.com/pgtender/pgtender/internal/parts"
@@ -79,11 +80,7 @@ func (j *Job) Run(ctx context.Context, run *jobs.Run, policies ...config.Partiti
 		p.errs = append(p.errs, err)
 		work = nil
 	}
-	for _, w := range work {
-		if ctx.Err() == nil {
-			j.fill(ctx, run, w, p)
-		}
-	}
+	j.fillAll(ctx, run, work, p)
 	if len(p.created) > 0 {
 		if sets, err = parts.Read(context.WithoutCancel(ctx), j.Pool, tables); err != nil {
 			p.errs = append(p.errs, err)
@@ -156,23 +153,56 @@ func (j *Job) draw(ctx context.Context, work []*chore) error {
 	return nil
 }
 
+// atOnce is how many tables are worked on at the same time, each over a session of its own: while one waits for the disk or for a
+// lock, the other goes on.
+const atOnce = 2
+
+// fillAll makes what the sets lack. The branches of one table are worked on one after the other; a dry run is told in order.
+func (j *Job) fillAll(ctx context.Context, run *jobs.Run, work []*chore, p *pass) {
+	passes := make([]pass, len(work))
+	var g errgroup.Group
+	if g.SetLimit(atOnce); run.DryRun {
+		g.SetLimit(1)
+	}
+	for from := 0; from < len(work); {
+		to := from + 1
+		for to < len(work) && work[to].set.Asked == work[from].set.Asked {
+			to++
+		}
+		branches, own := work[from:to], passes[from:to]
+		g.Go(func() error {
+			for i, c := range branches {
+				if ctx.Err() == nil {
+					j.fill(ctx, run, c, &own[i])
+				}
+			}
+			return nil
+		})
+		from = to
+	}
+	_ = g.Wait() // errors are kept in the passes
+	for _, own := range passes {
+		p.created = append(p.created, own.created...)
+		p.moved += own.moved
+		p.errs = append(p.errs, own.errs...)
+	}
+}
+
 // fill makes what one set lacks.
 func (j *Job) fill(ctx context.Context, run *jobs.Run, c *chore, p *pass) {
+	var all []design
 	for _, w := range c.missing {
-		d := c.design(w)
-		var err error
-		if run.DryRun {
-			err = j.rehearse(ctx, run, d)
-			p.created = append(p.created, d.name.String())
-		} else {
-			err = j.do(ctx, run, c, d, p)
-		}
-		if err != nil {
+		all = append(all, c.design(w))
+	}
+	if run.DryRun {
+		if err := j.rehearse(ctx, run, all, p); err != nil {
 			p.errs = append(p.errs, err)
 		}
-		var busy *pg.BusyError
-		if errors.As(err, &busy) || ctx.Err() != nil {
-			return // the next one would meet the same lock
+		return
+	}
+	for group := range slices.Chunk(all, together) {
+		if !j.do(ctx, run, c, group, p) {
+			return // the next ones would meet the same lock
 		}
 	}
 }
@@ -182,54 +212,84 @@ func (c *chore) design(w parts.Wanted) design {
 		model: c.print.Models[model(c.set, w.Range)], made: append([]string{}, c.made...)}
 }
 
-// do makes one partition and keeps account.
-func (j *Job) do(ctx context.Context, run *jobs.Run, c *chore, d design, p *pass) error {
-	o, err := j.create(ctx, run, c.policy, d)
-	if err != nil || !o.made {
-		return parts.Busy(context.WithoutCancel(ctx), j.Pool, err, d.locks(o.moving))
+// do makes partitions and keeps account. What cannot be made together is made one by one, so that none hinders another. It reports
+// whether to go on.
+func (j *Job) do(ctx context.Context, run *jobs.Run, c *chore, group []design, p *pass) bool {
+	for i := range group {
+		group[i].made = append([]string{}, c.made...) // never nil: the server must not see NULL
 	}
-	c.made = append(c.made, o.name.Name)
-	p.created = append(p.created, o.name.String())
-	p.moved += o.moved
-	run.Say("made partition %s of %s %s", o.name, d.set.Table, d.set.Key.ForValues(d.want.Range))
-	if o.moved > 0 {
-		run.Say("moved %s out of %s into it", rowCount(o.moved), d.set.Default.Table)
+	o, err := j.create(ctx, run, c.policy, group)
+	for _, m := range o.made {
+		if err != nil {
+			break
+		}
+		c.made = append(c.made, m.name.Name)
+		p.created = append(p.created, m.name.String())
+		p.moved += m.moved
+		run.Say("made partition %s of %s %s", m.name, m.set.Table, m.set.Key.ForValues(m.want.Range))
+		if m.moved > 0 {
+			run.Say("moved %s out of %s into it", rowCount(m.moved), m.set.Default.Table)
+		}
 	}
-	return nil
+	var busy *pg.BusyError
+	switch {
+	case err == nil:
+		p.errs = append(p.errs, o.refused...)
+		return true
+	case errors.As(err, &busy) || ctx.Err() != nil:
+		p.errs = append(p.errs, parts.Busy(context.WithoutCancel(ctx), j.Pool, err, o.locks))
+		return false
+	case len(group) == 1:
+		p.errs = append(p.errs, err)
+		return true
+	}
+	for i := range group {
+		if !j.do(ctx, run, c, group[i:i+1], p) {
+			return false
+		}
+	}
+	return true
 }
 
 // rehearse says what create would do.
-func (j *Job) rehearse(ctx context.Context, run *jobs.Run, d design) error {
-	leftover, d, err := settleName(ctx, j.Pool, d)
+func (j *Job) rehearse(ctx context.Context, run *jobs.Run, group []design, p *pass) error {
+	_, names, err := around(ctx, j.Pool, group)
 	if err != nil {
 		return err
 	}
-	if leftover {
-		run.Say("-- %s is there and will be attached if it is empty:", d.name)
-		for _, s := range append(d.adopt(), d.attach()) {
-			run.Say("%s;", s)
+	var found besides
+	if group[0].set.Default != nil {
+		if found, err = j.look(ctx, group); err != nil {
+			return err
 		}
-		return nil
-	}
-	statements := append(d.build(), d.attach())
-	if d.set.Default != nil {
-		found, err := j.look(ctx, d)
+		if found.total() > 0 {
+			err = j.mayMove(ctx, group, found)
+		} else if found.Bytes > j.ScanBytes {
+			run.Say("-- beforehand, CHECKs on %s are added NOT VALID, validated, and dropped after the attach", group[0].set.Default.Table)
+		}
 		if err != nil {
 			return err
 		}
-		switch {
-		case found.Rows > 0:
-			if err := j.mayMove(ctx, d, found); err != nil {
-				return err
-			}
-			statements = append(d.build(), d.move(), d.attach())
-		case found.Bytes > j.ScanBytes:
-			run.Say("-- beforehand, a CHECK on %s is added NOT VALID, validated, and dropped after the attach", d.set.Default.Table)
-		}
 	}
-	run.Say("-- %s, in one transaction:", d.name)
-	for _, s := range statements {
-		run.Say("%s;", s)
+	for _, d := range group {
+		leftover, d, err := d.settle(names)
+		if err != nil {
+			p.errs = append(p.errs, err)
+			continue
+		}
+		p.created = append(p.created, d.name.String())
+		statements := append(d.build(), d.attach())
+		switch {
+		case leftover:
+			run.Say("-- %s is there and will be attached if it is empty:", d.name)
+			statements = append(d.adopt(), d.attach())
+		case found.of(d) > 0:
+			statements = append(d.build(), d.move(), d.attach())
+		}
+		run.Say("-- %s:", d.name)
+		for _, s := range statements {
+			run.Say("%s;", s)
+		}
 	}
 	return nil
 }

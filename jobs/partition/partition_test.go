@@ -242,7 +242,7 @@ func TestLocksTaken(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer tx.Rollback(context.WithoutCancel(t.Context()))
-	if _, err := b.job.createIn(t.Context(), tx, p, d, besides{}); err != nil {
+	if _, err := b.job.createIn(t.Context(), tx, p, []design{d}, besides{}); err != nil {
 		t.Fatal(err)
 	}
 	strongest := b.list(`
