@@ -16,7 +16,7 @@ CC_FOUND := $(shell command -v $${CC:-gcc} 2>/dev/null || command -v cc 2>/dev/n
 RACE     := $(if $(CC_FOUND),-race)
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test lint check bench soak postgres clean FORCE
+.PHONY: help build run test lint check bench soak browser screenshot postgres clean FORCE
 
 help: ## list the targets
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,13 @@ bench: $(CACHE)/bin/gotest ## the benchmarks, on the same PostgreSQL 18; BENCH= 
 
 soak: $(CACHE)/bin/gotest ## the long form of the tests that make test only samples; hours; PKG= and ARGS= narrow it
 	@PGTENDER_SOAK=1 $(if $(RACE),CGO_ENABLED=1 )$(CACHE)/bin/gotest $(RACE) -count=1 -p 1 -timeout 6h $(ARGS) $(PKG)
+
+browser: $(CACHE)/bin/gotest ## the status page in headless Chromium (Debian's is installed if there is none); SHOTS=folder keeps the pictures
+	@command -v $${CHROMIUM:-chromium} >/dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core; }
+	$(CACHE)/bin/gotest -tags browser -count=1 -timeout 10m $(ARGS) ./internal/web -run $(or $(RUN),Browser) $(if $(SHOTS),-shots $(abspath $(SHOTS)))
+
+screenshot: ## docs/images/status.png, of a daemon that runs: make run in another terminal first; PAGE= another address
+	$(GO) test -tags browser -count=1 -run Screenshot ./internal/web -page $(or $(PAGE),http://127.0.0.1:9818/status?still) -out $(CURDIR)/docs/images/status.png
 
 postgres: ## get PostgreSQL 18's programs and say where they are
 	@$(GO) run -buildvcs=false ./internal/devpg/postgres

@@ -56,8 +56,8 @@ func plural(n int, noun string) string {
 	return count(float64(n)) + " " + noun
 }
 
-// bytes writes a size as PostgreSQL does: in powers of 1024.
-func bytes(n int64) string {
+// sizeText writes a size as PostgreSQL does: in powers of 1024.
+func sizeText(n int64) string {
 	size, unit := float64(n), 0
 	units := []string{"B", "kB", "MB", "GB", "TB", "PB"}
 	for size >= 1000 && unit < len(units)-1 {

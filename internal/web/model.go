@@ -103,7 +103,7 @@ func (v view) Cards() []tableCard {
 			}
 			size := "–"
 			if p.Bytes != nil {
-				size = bytes(*p.Bytes)
+				size = sizeText(*p.Bytes)
 			}
 			c.Listed = append(c.Listed, pieceLine{p.State, stateText[p.State], p.Name, interval(p.From, p.To, v.loc), rows(p.Rows, p.Exact), size})
 		}
@@ -177,7 +177,7 @@ func (v view) facts(t Table) []string {
 			text += " with " + rows(held[where], where == "archived") + " rows"
 		}
 		if size[where] != nil {
-			text += ", " + bytes(*size[where])
+			text += ", " + sizeText(*size[where])
 		}
 		out = append(out, text)
 	}
@@ -329,7 +329,7 @@ func (v view) ViewCards() []viewCard {
 			c.Size = rows(each.Rows, false) + " rows"
 		}
 		if each.Bytes != nil && *each.Bytes > 0 {
-			c.Size = strings.TrimPrefix(c.Size+", "+bytes(*each.Bytes), ", ")
+			c.Size = strings.TrimPrefix(c.Size+", "+sizeText(*each.Bytes), ", ")
 		}
 		c.Gauge = v.gauge(i)
 		out = append(out, c)

@@ -231,7 +231,7 @@ func TestTimeline(t *testing.T) {
 
 func TestFormat(t *testing.T) {
 	for n, want := range map[int64]string{0: "0 B", 999: "999 B", 1023: "1 kB", 8192: "8 kB", 1 << 20: "1.0 MB", 35 << 20: "35 MB", 5 << 40: "5.0 TB"} {
-		if got := bytes(n); got != want {
+		if got := sizeText(n); got != want {
 			t.Errorf("%d bytes: %s, want %s", n, got, want)
 		}
 	}

@@ -163,7 +163,7 @@ func describe(p Piece, loc *time.Location) string {
 		text += "\n" + rows(p.Rows, p.Exact) + " rows"
 	}
 	if p.Bytes != nil {
-		text += ", " + bytes(*p.Bytes)
+		text += ", " + sizeText(*p.Bytes)
 	}
 	return text
 }
@@ -208,8 +208,12 @@ func ticks(from, to time.Time, loc *time.Location, at func(time.Time) float64) [
 		}
 		var out []tick
 		for ; t.Before(to); t = t.AddDate(0, s.months, s.days) {
-			if x := at(t); !t.Before(from) && x < 96 { // there is no room for more at the edge
-				out = append(out, tick{X: percent(x), Text: t.Format(format), Minor: len(out)%2 == 1})
+			if x := at(t); !t.Before(from) {
+				next := tick{X: percent(x), Text: t.Format(format), Minor: len(out)%2 == 1 || x > 84}
+				if x > 93 { // there is no room for it
+					next.Text = ""
+				}
+				out = append(out, next)
 			}
 		}
 		return out
