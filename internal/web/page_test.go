@@ -3,12 +3,15 @@ package web
 import (
 	"encoding/json"
 	"io"
+	"os"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"golang.org/x/net/html"
 
 	"github.com/pgtender/pgtender/internal/overview"
@@ -186,6 +189,52 @@ func TestPageHoldsStill(t *testing.T) {
 	}
 	if _, body = get(t, "http://"+addr+"/icon.svg?%22/%3E%3Cscript%3E"); !strings.Contains(body, "#64748b") || strings.Contains(body, "script") {
 		t.Errorf("icon: %s", body)
+	}
+}
+
+// docs/status.md names every field of /status.json, and no other.
+func TestStatusIsDocumented(t *testing.T) {
+	text, err := os.ReadFile("../../docs/status.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, ours, _ := strings.Cut(string(text), "## `/status.json`")
+	ours, _, _ = strings.Cut(ours, "## The other paths")
+	documented := map[string]bool{}
+	for line := range strings.Lines(ours) {
+		if cells := strings.Split(line, "|"); len(cells) > 2 {
+			for _, m := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(cells[1], -1) {
+				documented[m[1]] = true
+			}
+		}
+	}
+	there := map[string]bool{}
+	var walk func(prefix string, of reflect.Type)
+	walk = func(prefix string, of reflect.Type) {
+		for i := range of.NumField() {
+			name, _, _ := strings.Cut(of.Field(i).Tag.Get("json"), ",")
+			if name == "" { // for the page only
+				continue
+			}
+			path, kind := prefix+name, of.Field(i).Type
+			if kind.Kind() == reflect.Slice && kind.Elem().Kind() == reflect.Struct {
+				there[path] = true
+				walk(path+"[].", kind.Elem())
+				continue
+			}
+			if kind.Kind() == reflect.Struct && kind != reflect.TypeFor[time.Time]() && path != "checks" && prefix != "read." {
+				if path == "read" {
+					there[path] = true
+				}
+				walk(path+".", kind)
+				continue
+			}
+			there[path] = true
+		}
+	}
+	walk("", reflect.TypeFor[Status]())
+	if diff := cmp.Diff(there, documented); diff != "" {
+		t.Errorf("docs/status.md (-there +documented):\n%s", diff)
 	}
 }
 
