@@ -90,7 +90,7 @@ archives what is old, refreshes materialised views, watches asynchronous I/O, an
 		&cobra.Group{ID: "other", Title: "Other:"})
 	root.AddCommand(
 		a.planCommand(), a.applyCommand(), a.driftCommand(),
-		a.runCommand(), a.jobCommand(), a.checkCommand(), a.ioCommand(), a.archiveCommand(), a.grantsCommand(),
+		a.runCommand(), a.jobCommand(), a.checkCommand(), a.ioCommand(), a.archiveCommand(), a.grantsCommand(), a.probeCommand(),
 		a.devCommand(), a.versionCommand())
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return fmt.Errorf("%w; see: %s --help", err, cmd.CommandPath())

@@ -1,0 +1,15 @@
+-- Made by: pgtender grants --role tender. The schema was applied by registry_owner; put in your own names, or run that command on your
+-- own database. Tested: go test ./internal/cli -run RoleSQL (-update-role writes it anew).
+-- What the jobs of atlas.hcl need in database "registry". Run it as an administrator.
+CREATE ROLE "tender" LOGIN; -- it is not there yet; give it a password, or another way to log in
+GRANT CONNECT, TEMPORARY ON DATABASE "registry" TO "tender"; -- TEMPORARY: concurrent refreshes
+GRANT USAGE ON SCHEMA pgtender TO "tender"; -- run ledger, journals; they belong to "registry_owner"
+GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA pgtender TO "tender";
+GRANT USAGE, CREATE ON SCHEMA "public" TO "tender"; -- CREATE: new partitions
+GRANT pg_monitor TO "tender"; -- health checks: other users' sessions, settings, replication
+GRANT "registry_owner" TO "tender"; -- the owner of public.inference_requests, public.inference_requests_archive, public.training_records, public.training_records_archive: only an owner may attach and detach partitions
+GRANT MAINTAIN ON TABLE "public"."mv_model_metrics" TO "tender"; -- refresh
+GRANT MAINTAIN ON TABLE "public"."mv_model_performance_summary" TO "tender"; -- refresh
+ALTER ROLE "tender" CREATEDB; -- drift and apply: scratch databases; needless when env.dev names a server for them
+-- job "rollup_deployments" (atlas.hcl:68:3): grant what its own SQL touches: CALL roll_up_deployments()
+-- check "inference_errors" (atlas.hcl:75:3): grant SELECT on what it reads: SELECT 'deployment ' || deployment_id, (count(*) FILTER (WHERE status <> 'success'))::float8 / count(*) FROM public.inference_requests WHERE created_at >= now() - interval '1 hour' GROUP BY deployment_id HAVING count(*) >= 10 -- fewer prove nothing ORDER BY deployment_id
