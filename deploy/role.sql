@@ -7,6 +7,9 @@ GRANT USAGE ON SCHEMA pgtender TO "tender"; -- run ledger, journals; they belong
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA pgtender TO "tender";
 GRANT USAGE, CREATE ON SCHEMA "public" TO "tender"; -- CREATE: new partitions
 GRANT pg_monitor TO "tender"; -- health checks: other users' sessions, settings, replication
+GRANT SELECT ON pg_catalog.pg_file_settings, pg_catalog.pg_hba_file_rules, pg_catalog.pg_ident_file_mappings TO "tender"; -- health check config_files
+GRANT EXECUTE ON FUNCTION pg_catalog.pg_show_all_file_settings(), pg_catalog.pg_hba_file_rules(), pg_catalog.pg_ident_file_mappings() TO "tender"; -- health check config_files
+GRANT SELECT ON ALL SEQUENCES IN SCHEMA "public" TO "tender"; -- health check sequence_use
 GRANT "registry_owner" TO "tender"; -- the owner of public.inference_requests, public.inference_requests_archive, public.training_records, public.training_records_archive: only an owner may attach and detach partitions
 GRANT MAINTAIN ON TABLE "public"."mv_model_metrics" TO "tender"; -- refresh
 GRANT MAINTAIN ON TABLE "public"."mv_model_performance_summary" TO "tender"; -- refresh
