@@ -51,9 +51,6 @@ func (a *app) newDaemon(ctx context.Context, env *config.Env, pool *pgxpool.Pool
 	d := &daemon{env: env, pool: pool, log: log, watch: newWatch(pool, env.URL), started: time.Now()}
 	engine, memo := engineOf(env, log)
 	d.declared = memo
-	if err := asyncio.Validate(env); err != nil {
-		return nil, err
-	}
 	d.begin = func(ctx context.Context) (*jobs.Runner, error) {
 		tasks, err := a.tasks(ctx, env, pool, engine, memo)
 		if err != nil {
@@ -98,9 +95,6 @@ func (a *app) tasks(ctx context.Context, env *config.Env, pool *pgxpool.Pool, en
 		}
 		all = append(all, t)
 	}
-	if err := asyncio.Validate(env); err != nil {
-		return nil, err
-	}
 	var layers map[config.Table]int
 	if declared := memo.Loaded(); declared != nil {
 		layers = depths(declared.Snapshot, env)
@@ -124,15 +118,12 @@ func (a *app) tasks(ctx context.Context, env *config.Env, pool *pgxpool.Pool, en
 		archive.Tasks(env, pool),
 		refresh.Tasks(env, refresh.Options{Pool: pool, Depths: layers}),
 		statistics,
-		asyncio.Tasks(env, asyncio.Options{Pool: pool}),
+		asyncio.Tasks(env, asyncio.Options{Pool: pool, URL: env.URL, Unfinished: asyncio.Unfinished(ctx, pool)}),
 		own), nil
 }
 
 // run serves at once, waits for the server, and then works until ctx ends.
 func (d *daemon) run(ctx context.Context, ready func(context.Context, *daemon)) error {
-	for _, text := range unsupported(d.env) {
-		d.log.Warn("not supported yet, so not done", zap.String("policy", text))
-	}
 	d.log.Info("listening", zap.String("address", d.server.Addr()))
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return d.server.Run(ctx) })

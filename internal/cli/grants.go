@@ -14,6 +14,7 @@ import (
 	"github.com/pgtender/pgtender/checks"
 	"github.com/pgtender/pgtender/internal/config"
 	"github.com/pgtender/pgtender/internal/pg"
+	"github.com/pgtender/pgtender/jobs/asyncio"
 )
 
 func (a *app) grantsCommand() *cobra.Command {
@@ -80,6 +81,12 @@ func grants(ctx context.Context, pool *pgxpool.Pool, env *config.Env, role strin
 	}
 	for _, schema := range env.Schemas {
 		g.add("GRANT SELECT ON ALL SEQUENCES IN SCHEMA %s TO %s; -- health check sequence_use", pg.Ident(schema), g.role)
+	}
+
+	if env.IO != nil && env.IO.Mode == config.IOApply {
+		for _, line := range asyncio.Grants(g.role) {
+			g.add("%s", line)
+		}
 	}
 
 	owners, err := readOwners(ctx, pool, ownedTables(env))

@@ -9,7 +9,6 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/pgtender/pgtender/internal/config"
-	"github.com/pgtender/pgtender/jobs/asyncio"
 	"github.com/pgtender/pgtender/schema"
 	"github.com/pgtender/pgtender/schema/plan"
 )
@@ -92,22 +91,10 @@ func (a *app) showPlan(env *config.Env, engine *schema.Engine, p *plan.Plan, for
 	for _, note := range env.Ignored {
 		fmt.Fprintf(a.stdout, "\n-- Passed over: %s at %s: %s\n", note.Name, note.Pos, note.Reason)
 	}
-	for _, text := range unsupported(env) {
-		fmt.Fprintf(a.stdout, "\n-- NOT SUPPORTED YET, so not done: %s\n", text)
-	}
 	if n := len(engine.Ignored()); n > 0 {
 		fmt.Fprintf(a.stdout, "\n-- Beside the sources: %d files or folders that are neither .hcl nor .sql were not read (--log-level debug names them).\n", n)
 	}
 	return nil
-}
-
-// unsupported are the policies that the file may declare and this version does not carry out: their jobs refuse.
-func unsupported(env *config.Env) []string {
-	var out []string
-	if err := asyncio.Validate(env); err != nil {
-		out = append(out, err.Error())
-	}
-	return out
 }
 
 // writePlan writes a plan file whole or not at all.

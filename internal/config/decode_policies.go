@@ -19,9 +19,10 @@ func (l *loader) policy(s section) {
 	case "io":
 		if l.env.IO == nil {
 			l.env.IO = &IO{
-				Mode:     oneOf(s, "mode", defaultIOMode, IOObserve, IORecommend, IOApply),
-				Schedule: s.schedule(defaultSchedule),
-				Pos:      s.pos(),
+				Mode:       oneOf(s, "mode", defaultIOMode, IOObserve, IORecommend, IOApply),
+				Schedule:   s.schedule(defaultSchedule),
+				MaxWorkers: s.whole("max_workers", 0, 1, maxIOWorkers),
+				Pos:        s.pos(),
 			}
 		}
 	case "job":

@@ -108,6 +108,7 @@ const (
 	defaultIOMode          = IORecommend
 
 	maxAhead       = 366
+	maxIOWorkers   = 32 // the server's own limit
 	maxTimeoutDays = 24 // statement_timeout holds 2^31-1 milliseconds
 )
 

@@ -89,8 +89,9 @@ func ioBlock() block {
 	return block{
 		name: "io", doc: "Looks after the server's asynchronous I/O settings. Left out: nothing does.",
 		attrs: []attribute{
-			{name: "mode", kind: "string", def: string(defaultIOMode), doc: "`observe` measures, `recommend` also gives advice, `apply` also makes the changes that a reload can undo (not carried out yet: `plan` says so, and the daemon refuses to start)."},
+			{name: "mode", kind: "string", def: string(defaultIOMode), doc: "`observe` measures, `recommend` also gives advice, `apply` also tries changes that a reload can undo, and keeps what proves better. Nothing that needs a restart is ever changed."},
 			{name: "schedule", kind: scheduleKind, def: defaultSchedule, doc: "When to look.", refuses: scheduleOff},
+			{name: "max_workers", kind: "whole number", doc: "With `mode = \"apply\"`: the most I/O workers that are tried. Left out: four for each core where the server runs on the same machine, else 8.", refuses: "less than 1, more than " + strconv.Itoa(maxIOWorkers)},
 		},
 	}
 }

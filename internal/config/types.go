@@ -183,9 +183,10 @@ const (
 
 // IO is the asynchronous I/O policy of the server.
 type IO struct {
-	Mode     IOMode
-	Schedule Schedule
-	Pos      Pos
+	Mode       IOMode
+	Schedule   Schedule
+	MaxWorkers int // the most that io_workers is tried with; 0: by the server's cores
+	Pos        Pos
 }
 
 // SQLJob is an own job: one SQL statement on a schedule.

@@ -45,31 +45,6 @@ func TestJobObservesAndRecommends(t *testing.T) {
 	}
 }
 
-func TestApplyIsRefusedByName(t *testing.T) {
-	t.Parallel()
-	pool := pgtest.Pool(t, pgtest.Database(t))
-	env := &config.Env{IO: &config.IO{Mode: config.IOApply, Pos: config.Pos{File: "atlas.hcl", Line: 3, Column: 5}}}
-	err := Validate(env)
-	if !errors.Is(err, ErrNotSupported) || !strings.HasPrefix(err.Error(), `atlas.hcl:3:5: io mode "apply"`) {
-		t.Errorf("Validate: %v", err)
-	}
-	if _, _, err := runJob(t, pool, config.IOApply); !errors.Is(err, ErrNotSupported) {
-		t.Errorf("the job: %v", err)
-	}
-	for name, f := range map[string]func(context.Context, *pgxpool.Pool) error{"Apply": Apply, "Revert": Revert} {
-		if err := f(t.Context(), pool); !errors.Is(err, ErrNotSupported) {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
-	env.IO.Mode = config.IORecommend
-	if err := Validate(env); err != nil {
-		t.Errorf("recommend: %v", err)
-	}
-	if tasks := Tasks(&config.Env{}, Options{Pool: pool}); len(tasks) != 0 {
-		t.Errorf("without an io block: %+v", tasks)
-	}
-}
-
 func TestObserveSeesReads(t *testing.T) {
 	t.Parallel()
 	url := pgtest.Database(t)

@@ -1,6 +1,8 @@
 package asyncio
 
 import (
+	"cmp"
+	"context"
 	"fmt"
 	"slices"
 	"strconv"
@@ -14,10 +16,10 @@ type Weight string
 
 // The weights.
 const (
-	Warn   Weight = "warning" // something is wrong or will be at the next restart
-	Change Weight = "change"  // known to be better, from measurements
-	Trial  Weight = "trial"   // worth trying; keep it only when throughput rises
-	Note   Weight = "note"    // to know
+	Warn        Weight = "warning" // something is wrong or will be at the next restart
+	Better      Weight = "change"  // known to be better, from measurements
+	WorthTrying Weight = "trial"   // worth trying; keep it only when throughput rises
+	Note        Weight = "note"    // to know
 )
 
 // Advice is one recommendation.
@@ -32,6 +34,8 @@ type Advice struct {
 	Restart  bool     `json:"restart"`       // only a restart of the server makes it so: never done by pgtender
 	// Preflight tries the start on the server's machine, under its user and limits, without touching the server.
 	Preflight []string `json:"preflight,omitempty"`
+	// Tried is what that came to, where the server's program is on this machine.
+	Tried *Preflight `json:"tried,omitempty"`
 	// Platform is the managed service's way, where ALTER SYSTEM is not to be had.
 	Platform string `json:"platform,omitempty"`
 	// Grant is what this role lacks for the SQL.
@@ -49,7 +53,7 @@ func Recommend(s *Status, e *Evidence) []Advice {
 	} {
 		all = append(all, rule(s, e)...)
 	}
-	order := []Weight{Warn, Change, Trial, Note}
+	order := []Weight{Warn, Better, WorthTrying, Note}
 	slices.SortStableFunc(all, func(a, b Advice) int {
 		if d := slices.Index(order, a.Weight) - slices.Index(order, b.Weight); d != 0 {
 			return d
@@ -85,11 +89,11 @@ func pendingRestart(s *Status, _ *Evidence) []Advice {
 		if !t.PendingRestart {
 			continue
 		}
-		out = append(out, Advice{Setting: t.Name, Weight: Warn, Current: t.Effective, Restart: true,
+		out = append(out, Advice{Setting: t.Name, Weight: Warn, Current: t.Effective, Proposed: t.Pending, Restart: true,
 			Reason: "another value waits for the next restart. ALTER SYSTEM checks only its range, so the start itself may fail: try it beforehand",
 			Evidence: "pg_settings.pending_restart; see: SELECT sourcefile, sourceline, setting, error FROM pg_file_settings WHERE name = " +
 				pg.Literal(t.Name) + ";",
-			Preflight: s.preflight(t.Name, "VALUE")})
+			Preflight: s.preflight(t.Name, cmp.Or(t.Pending, "VALUE"))})
 	}
 	return out
 }
@@ -116,7 +120,7 @@ func combineLimit(s *Status, _ *Evidence) []Advice {
 	if t == nil || most == nil || t.Effective == pretty(t.Value, t.Unit) {
 		return nil
 	}
-	a := s.change(t, Change, most.Value, "", "")
+	a := s.change(t, Better, most.Value, "", "")
 	a.Reason = fmt.Sprintf("the server caps it at io_max_combine_limit, silently, so it does not do what it says. Say %s; or raise io_max_combine_limit to %s, which needs a restart, though reads of 256kB and 1MB were measured to be no faster than 128kB",
 		most.Effective, pretty(t.Value, t.Unit))
 	a.Evidence = fmt.Sprintf("io_combine_limit = %s, io_max_combine_limit = %s, in force: %s", pretty(t.Value, t.Unit), most.Effective, t.Effective)
@@ -134,7 +138,7 @@ func readAhead(s *Status, e *Evidence) []Advice {
 		if name == "maintenance_io_concurrency" {
 			reason = "at 0 and 1 VACUUM and other maintenance read hardly ahead; the default is 16"
 		}
-		out = append(out, s.change(t, Change, "16", reason, fmt.Sprintf("%s = %s; average read %.0f kB over %d reads; %s",
+		out = append(out, s.change(t, Better, "16", reason, fmt.Sprintf("%s = %s; average read %.0f kB over %d reads; %s",
 			name, t.Value, e.MeanRead()/1024, e.TotalReads, e)))
 	}
 	return out
@@ -157,7 +161,7 @@ func workers(s *Status, e *Evidence) []Advice {
 	}
 	for _, next := range ladder {
 		if next > int(*t.Number) {
-			return []Advice{s.change(t, Trial, strconv.Itoa(next),
+			return []Advice{s.change(t, WorthTrying, strconv.Itoa(next),
 				"the I/O workers were too few for what was asked of them: cold reads gain from more, while reads that the operating system has cached lose. "+
 					"Compare bytes read per second and commits per second before and after under the same load, and take it back unless they rise by a tenth",
 				e.String())}
@@ -191,6 +195,15 @@ func method(s *Status, e *Evidence) []Advice {
 		return nil
 	}
 	return []Advice{{Setting: t.Name, Weight: Note, Current: t.Value, Reason: reason, Evidence: evidence}}
+}
+
+// preflight tries the start with what is advised, or with the value that waits for a restart.
+func (a *Advice) preflight(ctx context.Context, r *Report) (err error) {
+	if !a.Restart || a.Proposed == "" {
+		return nil
+	}
+	a.Tried, err = r.Local.TryStart(ctx, r.Status, a.Setting, a.Proposed)
+	return err
 }
 
 // change is an advice with the SQL that this server and role would need.

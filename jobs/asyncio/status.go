@@ -33,7 +33,8 @@ type Setting struct {
 	Max            string     `json:"max,omitempty"`
 	Choices        []string   `json:"choices,omitempty"` // of this build
 	PendingRestart bool       `json:"pending_restart"`
-	File           string     `json:"file,omitempty"` // with line; only for pg_read_all_settings
+	Pending        string     `json:"pending,omitempty"` // the value that waits for a restart, where this role may read the files
+	File           string     `json:"file,omitempty"`    // with line; only for pg_read_all_settings
 	MayAlterSystem bool       `json:"may_alter_system"`
 	Overrides      []Override `json:"overrides,omitempty"`
 }
@@ -191,7 +192,27 @@ func (s *Status) readFileErrors(ctx context.Context, db pg.Querier) error {
 	if err != nil {
 		return err
 	}
-	s.FileErrors, err = pgx.CollectRows(rows, pgx.RowToStructByPos[FileError])
+	if s.FileErrors, err = pgx.CollectRows(rows, pgx.RowToStructByPos[FileError]); err != nil {
+		return err
+	}
+	return s.readPending(ctx, db)
+}
+
+// readPending finds what waits for a restart. The last line that names a setting decides.
+func (s *Status) readPending(ctx context.Context, db pg.Querier) error {
+	rows, err := db.Query(ctx, `
+		SELECT DISTINCT ON (name) name, setting FROM pg_file_settings
+		 WHERE name IN (SELECT p.name FROM pg_settings p WHERE p.pending_restart) ORDER BY name, seqno DESC`)
+	if err != nil {
+		return err
+	}
+	var name, value string
+	_, err = pgx.ForEachRow(rows, []any{&name, &value}, func() error {
+		if t := s.Setting(name); t != nil {
+			t.Pending = value
+		}
+		return nil
+	})
 	return err
 }
 

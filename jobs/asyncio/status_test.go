@@ -164,7 +164,7 @@ func TestWorkersNeedEvidence(t *testing.T) {
 		if c.want == "" && len(got) > 0 {
 			t.Errorf("%s: advice without evidence: %+v", c.name, got)
 		}
-		if c.want != "" && (len(got) != 1 || got[0].Weight != Trial || got[0].Proposed != c.want || got[0].Restart ||
+		if c.want != "" && (len(got) != 1 || got[0].Weight != WorthTrying || got[0].Proposed != c.want || got[0].Restart ||
 			got[0].SQL[0] != `ALTER SYSTEM SET "io_workers" = '4';`) {
 			t.Errorf("%s: %+v", c.name, got)
 		}
