@@ -38,7 +38,7 @@ type Change struct {
 
 const changesSQL = `
 SELECT id, name, old_value, coalesce(new_value, ''), state, reason, made_at, ended_at, coalesce(detail ->> 'before', ''),
-       coalesce((detail #>> '{trial,verdict,pairs}')::int >= $1, false) OR detail #>> '{trial,alarm}' <> ''
+       coalesce((detail #>> '{trial,verdict,pairs}')::int >= $1, false) OR coalesce(detail #>> '{trial,alarm}', '') <> ''
   FROM pgtender.setting_change WHERE state <> 'recommended'`
 
 // readChanges reads the journal; parameters of where begin with $2. Where pgtender has never worked there is none.

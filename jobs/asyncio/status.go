@@ -187,8 +187,10 @@ func (s *Status) readOverrides(ctx context.Context, db pg.Querier) error {
 
 func (s *Status) readFileErrors(ctx context.Context, db pg.Querier) error {
 	rows, err := db.Query(ctx, `
-		SELECT coalesce(sourcefile || ':' || sourceline, ''), coalesce(name, ''), error
-		  FROM pg_file_settings WHERE error IS NOT NULL AND error <> 'setting could not be applied' ORDER BY seqno`)
+		SELECT coalesce(f.sourcefile || ':' || f.sourceline, ''), coalesce(f.name, ''), f.error
+		  FROM pg_file_settings f LEFT JOIN pg_settings s ON s.name = f.name
+		 WHERE f.error IS NOT NULL AND NOT (f.error = 'setting could not be applied' AND s.context = 'postmaster') -- that waits for a restart
+		 ORDER BY f.seqno`)
 	if err != nil {
 		return err
 	}
