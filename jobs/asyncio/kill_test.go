@@ -86,7 +86,7 @@ func (m *mortal) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row 
 func TestKilledTrial(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
-	stop := l.load("io_workers", map[string]time.Duration{"5": 2 * time.Millisecond}, 15*time.Millisecond)
+	stop := l.load("io_workers", map[string]time.Duration{"5": time.Millisecond}, 20*time.Millisecond)
 	defer func() { stop() }()
 	p := quick
 	p.Window, p.Settle = 100*time.Millisecond, 10*time.Millisecond
@@ -95,17 +95,17 @@ func TestKilledTrial(t *testing.T) {
 	if len(count) < 15 {
 		t.Fatalf("statements: %v", count)
 	}
-	step := pgtest.Scaled(3, 1)
+	step := pgtest.Scaled(5, 1)
 	for at := 1; at <= len(count); at += step {
 		for _, after := range []bool{false, true} {
 			l.doomed(t, p, at, after)
-			if at%5 == 0 { // what is on the disk must start the server, and the daemon's next start finds it
+			if at%5 == 1 && after { // what is on the disk must start the server, and the daemon's next start finds it
 				stop()
 				l.pool.Reset()
 				if err := l.server.Restart(t.Context(), nil); err != nil {
 					t.Fatalf("killed at %d (%s): the server does not start: %v", at, count[at-1], err)
 				}
-				stop = l.load("io_workers", map[string]time.Duration{"5": 2 * time.Millisecond}, 15*time.Millisecond)
+				stop = l.load("io_workers", map[string]time.Duration{"5": time.Millisecond}, 20*time.Millisecond)
 			}
 			l.recovered(t, at, after)
 		}
@@ -115,9 +115,7 @@ func TestKilledTrial(t *testing.T) {
 // doomed runs a trial in a session that dies, from the state in which nothing was ever changed.
 func (l *lab) doomed(t *testing.T, p Pace, at int, after bool) []string {
 	t.Helper()
-	l.forget()
-	pgtest.Exec(t, l.url, "ALTER SYSTEM RESET io_workers", "SELECT pg_reload_conf()")
-	pgtest.Eventually(t, l.url, "SELECT current_setting('io_workers') = '3'")
+	l.reset()
 	var m *mortal
 	o := l.options()
 	o.Pace = p

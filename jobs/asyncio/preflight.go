@@ -40,11 +40,11 @@ func (l *Local) TryStart(ctx context.Context, s *Status, name, value string) (*P
 	if l == nil || l.Program == "" {
 		return nil, nil
 	}
-	dir, err := os.MkdirTemp("", "pgtender-preflight-")
+	dir, err := os.MkdirTemp(scratchParent(), "pgtender-preflight-")
 	if err != nil {
 		return nil, fmt.Errorf("preflight of %s: %w", name, err)
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }() // what stays behind is an empty folder in the place for such
 	if err := emptyCluster(dir, s.Version); err != nil {
 		return nil, fmt.Errorf("preflight of %s: %w", name, err)
 	}
@@ -80,6 +80,24 @@ func (l *Local) TryStart(ctx context.Context, s *Status, name, value string) (*P
 		p.Unsure = "this process may not take on the server's own limits"
 	}
 	return p, nil
+}
+
+// scratchParent is a folder for scratch that the server's user can reach too, who is somebody else when this process is root's.
+func scratchParent() string {
+	if os.Geteuid() != 0 {
+		return ""
+	}
+	for _, dir := range []string{os.TempDir(), "/tmp", "/var/tmp"} {
+		open := true
+		for at := dir; open && at != "/" && at != "."; at = filepath.Dir(at) {
+			info, err := os.Stat(at)
+			open = err == nil && info.Mode().Perm()&0o001 != 0
+		}
+		if open {
+			return dir
+		}
+	}
+	return ""
 }
 
 // emptyCluster makes what a start in check mode looks for.

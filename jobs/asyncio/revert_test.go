@@ -39,9 +39,7 @@ func (l *lab) revert(all bool) jobs.Result {
 	return r
 }
 
-func TestRevert(t *testing.T) {
-	t.Parallel()
-	l := newLab(t)
+func revertAll(t *testing.T, l *lab) {
 	if r := l.revert(true); r.Outcome != jobs.Noop || !strings.HasPrefix(r.Summary, "nothing to put back") {
 		t.Errorf("nothing: %+v", r)
 	}
@@ -74,9 +72,7 @@ func TestRevert(t *testing.T) {
 	}
 }
 
-func TestRevertAfterAnEditElsewhere(t *testing.T) {
-	t.Parallel()
-	l := newLab(t)
+func revertAfterEdit(t *testing.T, l *lab) {
 	l.keep("io_workers", "4")
 	h := &hand{db: pgtest.Session(t, l.url)}
 	pgtest.Exec(t, l.url, "ALTER SYSTEM SET work_mem = '9MB'") // written, not loaded
@@ -95,9 +91,7 @@ func TestRevertAfterAnEditElsewhere(t *testing.T) {
 	}
 }
 
-func TestOneTunerOfAServer(t *testing.T) {
-	t.Parallel()
-	l := newLab(t)
+func oneTuner(t *testing.T, l *lab) {
 	other := l.as(pgtest.DatabaseOn(t, l.server)) // another database of the same server
 	h, err := openHand(t.Context(), other.options().withDefaults())
 	if err != nil {
@@ -115,9 +109,7 @@ func TestOneTunerOfAServer(t *testing.T) {
 	}
 }
 
-func TestStoppedTrialIsTakenBack(t *testing.T) {
-	t.Parallel()
-	l := newLab(t)
+func stoppedTrial(t *testing.T, l *lab) {
 	stop := l.load("io_workers", nil, 0)
 	defer stop()
 	task, err := ApplyTask(nil, "io_workers=5", l.options())
@@ -135,9 +127,7 @@ func TestStoppedTrialIsTakenBack(t *testing.T) {
 	}
 }
 
-func TestSomebodyElseInTheMiddle(t *testing.T) {
-	t.Parallel()
-	l := newLab(t)
+func somebodyElse(t *testing.T, l *lab) {
 	stop := l.load("io_workers", nil, 0)
 	defer stop()
 	task, err := ApplyTask(nil, "io_workers=5", l.options())

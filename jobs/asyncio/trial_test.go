@@ -113,12 +113,33 @@ func (l *lab) journal() []Change {
 	return all
 }
 
+// reset brings the server back to where nothing was ever changed.
+func (l *lab) reset() {
+	l.t.Helper()
+	l.forget()
+	pgtest.Exec(l.t, l.url, "ALTER SYSTEM RESET ALL", "SELECT pg_reload_conf()")
+	pgtest.Eventually(l.t, l.url, "SELECT current_setting('io_workers') = '3' AND current_setting('effective_io_concurrency') = '16'")
+}
+
 func (l *lab) forget() { pgtest.Exec(l.t, l.url, "TRUNCATE pgtender.setting_change") }
 
-func TestTrialKeepsWhatProves(t *testing.T) {
+// TestTrials has one server for all that a trial may come to: settings are of the whole server, so one after the other.
+func TestTrials(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
-	const fast, slow = 4 * time.Millisecond, 10 * time.Millisecond
+	for name, test := range map[string]func(*testing.T, *lab){
+		"verdicts": verdicts, "broken off": brokenOff, "too little is read": tooLittle, "one tuner of a server": oneTuner,
+		"stopped": stoppedTrial, "somebody else in the middle": somebodyElse, "revert": revertAll, "revert after an edit elsewhere": revertAfterEdit,
+	} {
+		t.Run(name, func(t *testing.T) {
+			test(t, &lab{t: t, server: l.server, url: l.url, pool: l.pool})
+			l.reset()
+		})
+	}
+}
+
+func verdicts(t *testing.T, l *lab) {
+	const fast, slow = time.Millisecond, 40 * time.Millisecond
 	for _, c := range []struct {
 		name    string
 		pause   map[string]time.Duration
@@ -129,7 +150,7 @@ func TestTrialKeepsWhatProves(t *testing.T) {
 	}{
 		{"a gain", map[string]time.Duration{"5": fast}, jobs.Success, "kept io_workers = 5 instead of 3: throughput ×", "5 by 5", "kept"},
 		{"a loss", map[string]time.Duration{"3": fast}, jobs.Noop, "tried io_workers = 5 and put 3 back: throughput ×0.", "3", "reverted"},
-		{"a tie", map[string]time.Duration{}, jobs.Noop, "no proof of a gain", "3", "reverted"},
+		{"a tie", map[string]time.Duration{}, jobs.Noop, "tried io_workers = 5 and put 3 back: throughput ×", "3", "reverted"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			stop := l.load("io_workers", c.pause, slow)
@@ -165,9 +186,7 @@ func TestTrialKeepsWhatProves(t *testing.T) {
 	}
 }
 
-func TestTrialIsBrokenOff(t *testing.T) {
-	t.Parallel()
-	l := newLab(t)
+func brokenOff(t *testing.T, l *lab) {
 	p := quick
 	p.Window, p.Sample = 5*time.Second, 100*time.Millisecond
 	stop := l.load("io_workers", nil, 5*time.Millisecond)
@@ -222,9 +241,7 @@ func TestCalm(t *testing.T) {
 	}
 }
 
-func TestTooLittleIsReadToTry(t *testing.T) {
-	t.Parallel()
-	l := newLab(t)
+func tooLittle(t *testing.T, l *lab) {
 	o := l.options()
 	o.Pace.MinThroughput = 1e15
 	task, err := ApplyTask(&config.IO{}, "io_workers=5", o)

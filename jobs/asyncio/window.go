@@ -73,8 +73,8 @@ func (h *hand) reading(ctx context.Context) (reading, error) {
 
 // sample is one look in a window.
 type sample struct {
-	workers, busy, waiting, handles int
-	running, rollbacks, lag         float64
+	busy, handles           int
+	running, rollbacks, lag float64
 }
 
 // An idle I/O worker waits in IoWorkerMain.
