@@ -48,6 +48,21 @@ env "local" {
     }
   }
 
+  # Tables that are not partitioned: their old rows move in batches, into archives that are not partitioned either.
+  archive "training_runs" {
+    column   = "started_at" # a run that never began stays
+    after    = "1 year"
+    into     = "training_runs_archive"
+    schedule = "50 3 * * *"
+  }
+
+  archive "model_evaluations" {
+    column   = "evaluated_at"
+    after    = "1 year"
+    into     = "model_evaluations_archive"
+    schedule = "45 3 * * *"
+  }
+
   refresh "mv_model_performance_summary" {
     schedule      = "*/5 * * * *"
     when          = "auto"

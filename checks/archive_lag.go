@@ -3,6 +3,8 @@ package checks
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -13,7 +15,7 @@ import (
 )
 
 // archiveLag tells for how long the oldest live data has been due for the archive. Source: the upper bound of the oldest partition;
-// for a table that is not partitioned, the least value of its time column, by an index. Unit: seconds. Warning from two periods: of the
+// for a table that is not partitioned, the least value of its time column, by an index. What was restored and is held does not count. Unit: seconds. Warning from two periods: of the
 // partitions, or of the schedule. Remedy: run the archive job.
 func archiveLag(r *readings, l limits) Check {
 	return Check{Name: "archive_lag", Group: "archive", Unit: "seconds", Every: 30 * time.Second, Deadline: 5 * time.Second, Bundle: bundle,
@@ -22,10 +24,14 @@ func archiveLag(r *readings, l limits) Check {
 			if err != nil {
 				return nil, err
 			}
+			held, err := readHolds(ctx, tx)
+			if err != nil {
+				return nil, err
+			}
 			var out []Finding
 			for _, a := range r.env.Archives {
 				if !a.Partitioned {
-					f, err := rowsLag(ctx, tx, a, r.env.Daemon.Location, l)
+					f, err := rowsLag(ctx, tx, a, held[a.Table], r.env.Daemon.Location, l)
 					if err != nil {
 						return nil, fmt.Errorf("oldest row of %s: %w", a.Table, err)
 					}
@@ -34,7 +40,7 @@ func archiveLag(r *readings, l limits) Check {
 				}
 				for i := range sets {
 					if sets[i].Asked == a.Table {
-						out = append(out, partitionsLag(a, &sets[i], r.env.Daemon.Location, l))
+						out = append(out, partitionsLag(a, &sets[i], held[a.Table], r.env.Daemon.Location, l))
 					}
 				}
 			}
@@ -42,13 +48,47 @@ func archiveLag(r *readings, l limits) Check {
 		}}
 }
 
-func partitionsLag(a config.Archive, s *parts.Set, loc *time.Location, l limits) Finding {
+// hold is a range of time that was restored and is not to be archived again; nil: without an end.
+type hold struct{ from, to *time.Time }
+
+func readHolds(ctx context.Context, tx pgx.Tx) (map[config.Table][]hold, error) {
+	rows, err := tx.Query(ctx, `SELECT live_schema, live_table, lower_at, upper_at FROM pgtender.archived_partition
+		WHERE gone_how = 'restored' AND detail ? 'hold' ORDER BY id`)
+	if err != nil {
+		return nil, fmt.Errorf("what is held: %w", err)
+	}
+	all := map[config.Table][]hold{}
+	var t config.Table
+	var h hold
+	_, err = pgx.ForEachRow(rows, []any{&t.Schema, &t.Name, &h.from, &h.to}, func() error {
+		all[t] = append(all[t], h)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("what is held: %w", err)
+	}
+	return all, nil
+}
+
+// holds reports whether a partition has a part in a hold.
+func (h hold) holds(s *parts.Set, c parts.Child, loc *time.Location) bool {
+	return (h.from == nil || s.Key.Instant(c.Upper.Time, loc).After(*h.from)) && (h.to == nil || s.Key.Instant(c.Lower.Time, loc).Before(*h.to))
+}
+
+func partitionsLag(a config.Archive, s *parts.Set, held []hold, loc *time.Location, l limits) Finding {
 	if s.Problem != nil {
 		return Finding{Object: s.Asked.String(), Status: Unknown, Message: s.Problem.What, Remedy: s.Problem.Advice}
 	}
 	cut := a.After.Before(s.Now, loc)
-	f := lagFinding(a, s.Table, s.Lag(cut, loc), times(l, length(a.Interval).Seconds()))
-	if due := s.Due(cut, loc); len(due) > 0 {
+	due := slices.DeleteFunc(s.Due(cut, loc), func(c parts.Child) bool {
+		return slices.ContainsFunc(held, func(h hold) bool { return h.holds(s, c, loc) })
+	})
+	lag := 0.0
+	if len(due) > 0 {
+		lag = cut.Sub(s.Key.Instant(due[0].Upper.Time, loc)).Seconds()
+	}
+	f := lagFinding(a, s.Table, lag, times(l, length(a.Interval).Seconds()))
+	if len(due) > 0 {
 		f.Message += fmt.Sprintf("; %s, the oldest is %s", many(int64(len(due)), "partition"), due[0].Table)
 	}
 	return f
@@ -68,7 +108,7 @@ func lagFinding(a config.Archive, t config.Table, lag float64, l limits) Finding
 }
 
 // rowsLag is the lag of a table that is not partitioned. Without an index it would mean reading the whole table, so it is not asked.
-func rowsLag(ctx context.Context, tx pgx.Tx, a config.Archive, loc *time.Location, l limits) (Finding, error) {
+func rowsLag(ctx context.Context, tx pgx.Tx, a config.Archive, held []hold, loc *time.Location, l limits) (Finding, error) {
 	var kind string
 	var indexed bool
 	err := tx.QueryRow(ctx, `
@@ -94,7 +134,8 @@ func rowsLag(ctx context.Context, tx pgx.Tx, a config.Archive, loc *time.Locatio
 	}
 	var now time.Time
 	var oldest *time.Time
-	if err := tx.QueryRow(ctx, fmt.Sprintf("SELECT now(), min(%s)::timestamptz FROM %s", pg.Ident(a.Column), quoted(a.Table))).Scan(&now, &oldest); err != nil {
+	sql := fmt.Sprintf("SELECT now(), min(%s)::timestamptz FROM %s%s", pg.Ident(a.Column), quoted(a.Table), outside(pg.Ident(a.Column), held, naive, loc))
+	if err := tx.QueryRow(ctx, sql).Scan(&now, &oldest); err != nil {
 		return unknown, err
 	}
 	lag := 0.0
@@ -107,4 +148,29 @@ func rowsLag(ctx context.Context, tx pgx.Tx, a config.Archive, loc *time.Locatio
 	}
 	next := a.Schedule.Next(now.In(loc))
 	return lagFinding(a, a.Table, lag, times(l, a.Schedule.Next(next).Sub(next).Seconds())), nil
+}
+
+// outside is the WHERE clause for rows that are in no hold.
+func outside(column string, held []hold, naive bool, loc *time.Location) string {
+	literal := func(t time.Time) string {
+		if naive {
+			return pg.Literal(t.In(loc).Format("2006-01-02 15:04:05.999999"))
+		}
+		return pg.Literal(t.Format("2006-01-02 15:04:05.999999-07:00"))
+	}
+	var list []string
+	for _, h := range held {
+		in := []string{"true"}
+		if h.from != nil {
+			in = append(in, column+" >= "+literal(*h.from))
+		}
+		if h.to != nil {
+			in = append(in, column+" < "+literal(*h.to))
+		}
+		list = append(list, "NOT ("+strings.Join(in, " AND ")+")")
+	}
+	if len(list) == 0 {
+		return ""
+	}
+	return " WHERE " + strings.Join(list, " AND ")
 }

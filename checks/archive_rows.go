@@ -18,7 +18,7 @@ func archiveRows(env *config.Env, l limits) Check {
 		Run: func(ctx context.Context, tx pgx.Tx) ([]Finding, error) {
 			rows, err := tx.Query(ctx, `
 				SELECT live_schema, live_table, sum(coalesce(rows, 0))::float8, count(*), max(moved_at)
-				  FROM pgtender.archived_partition GROUP BY 1, 2`)
+				  FROM pgtender.archived_partition WHERE NOT detail ? 'taken_back' GROUP BY 1, 2`)
 			if err != nil {
 				return nil, err
 			}

@@ -15,16 +15,19 @@ import (
 )
 
 func (a *app) archiveCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "archive", GroupID: "keep", Short: "What has been archived", Args: noArgs,
+	cmd := &cobra.Command{Use: "archive", GroupID: "keep", Short: "What has been archived: list it, verify it, bring it back", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
-	cmd.AddCommand(a.archiveListCommand())
+	cmd.AddCommand(a.archiveListCommand(), a.archiveVerifyCommand(), a.archiveRestoreCommand(), a.archiveReleaseCommand())
 	return cmd
 }
 
 func (a *app) archiveListCommand() *cobra.Command {
 	var tableName, format string
 	cmd := &cobra.Command{
-		Use: "list", Short: "List archived partitions: bounds, rows, bytes, when, by which run, and which are missing", Args: noArgs,
+		Use: "list", Short: "List what was archived: bounds, rows, bytes, when, by which run, and what is missing", Args: noArgs,
+		Long: `List what was archived, from the manifest: bounds, rows, bytes, when, by which run, and what is missing. A line is a partition
+that was moved whole, a partition of the archive that takes single rows, or the rows that one run moved out of a table that
+is not partitioned, with the least and the greatest of their times. What was restored and is held from being archived again is listed too.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := formatFlag(format, "text", "json"); err != nil {
 				return err
@@ -49,7 +52,7 @@ func (a *app) archiveListCommand() *cobra.Command {
 				_, err := fmt.Fprintln(a.stdout, "Nothing has been archived yet.")
 				return err
 			}
-			t := newTable(a.stdout, "table", "partition", "from", "to", "rows", "size", "archived", "run", "state")
+			t := newTable(a.stdout, "table", "archived in", "from", "to", "rows", "size", "archived", "run", "state")
 			for _, m := range moves {
 				t.AppendRow(table.Row{m.Table, m.Partition, m.From, m.To, m.rowsText(), size(m.Bytes), moment(m.MovedAt, env.Daemon.Location), m.RunID, m.stateText()})
 			}
@@ -76,11 +79,19 @@ type archivedMove struct {
 	RunID     int64     `json:"run"`
 	Missing   bool      `json:"missing"` // it is not in the archive any more
 	Where     string    `json:"where"`   // of a missing one: what became of it
+	Kind      string    `json:"kind"`    // partition: moved whole; rows: one by one
+	Held      bool      `json:"held"`    // it was restored, and is not archived again until it is released
 }
 
 func (m archivedMove) stateText() string {
+	if m.Held {
+		return "restored, held"
+	}
 	if m.Missing {
 		return "MISSING: " + m.Where
+	}
+	if m.Kind == "rows" {
+		return "archived by rows"
 	}
 	return "archived"
 }
@@ -100,11 +111,13 @@ func archivedMoves(ctx context.Context, q pg.Querier, table string) ([]archivedM
 	}
 	rows, err := q.Query(ctx, `
 		SELECT live_schema || '.' || live_table, archive_schema || '.' || archive_table, partition_schema || '.' || partition_name,
-		       coalesce(lower_bound, 'MINVALUE'), coalesce(upper_bound, 'MAXVALUE'),
-		       coalesce(rows, 0), rows_exact, coalesce(bytes, 0), moved_at, coalesce(run_id, 0), astray.how IS NOT NULL, coalesce(astray.how, '')
+		       coalesce(lower_bound, lower_at::text, CASE WHEN kind = 'rows' THEN detail->>'min_key' END, 'MINVALUE'),
+		       coalesce(upper_bound, upper_at::text, CASE WHEN kind = 'rows' THEN detail->>'max_key' END, 'MAXVALUE'),
+		       coalesce(rows, 0), rows_exact, coalesce(bytes, 0), moved_at, coalesce(run_id, 0),
+		       gone_at IS NULL AND astray.how IS NOT NULL, CASE WHEN gone_at IS NULL THEN coalesce(astray.how, '') ELSE '' END, kind, gone_at IS NOT NULL
 		FROM pgtender.archived_partition m`+parts.Astray+`
-		WHERE gone_at IS NULL AND ($2 = '' OR live_table = $2) AND ($1 = '' OR live_schema = $1)
-		ORDER BY live_schema, live_table, upper_at, id`, schema, name)
+		WHERE (gone_at IS NULL OR gone_how = 'restored' AND detail ? 'hold') AND ($2 = '' OR live_table = $2) AND ($1 = '' OR live_schema = $1)
+		ORDER BY live_schema, live_table, upper_at, detail->>'min_key', id`, schema, name)
 	if err == nil {
 		moves, err := pgx.CollectRows(rows, pgx.RowToStructByPos[archivedMove])
 		if err == nil {

@@ -94,6 +94,9 @@ func grants(ctx context.Context, pool *pgxpool.Pool, env *config.Env, role strin
 		return nil, err
 	}
 	g.addOwners(owners, ownedTables(env), seen.Partitions)
+	if err := g.addRows(ctx, pool, env); err != nil {
+		return nil, err
+	}
 	views, err := readOwners(ctx, pool, viewTables(env))
 	if err != nil {
 		return nil, err
@@ -189,6 +192,72 @@ func (g *granter) addOwners(owners map[config.Table]owner, tables []config.Table
 	}
 }
 
+// addRows gives what moving single rows needs: of tables that are not partitioned, and sight of the tables that point to those whose rows wait
+// for them.
+func (g *granter) addRows(ctx context.Context, q pg.Querier, env *config.Env) error {
+	var plain, waiting []config.Table
+	for _, a := range env.Archives {
+		if !a.Partitioned {
+			plain = append(plain, a.Table, a.Into)
+		}
+		if a.Referenced == config.ReferencedWait {
+			waiting = append(waiting, a.Table)
+		}
+	}
+	there, err := readOwners(ctx, q, plain)
+	if err != nil {
+		return err
+	}
+	for _, a := range env.Archives {
+		if a.Partitioned {
+			continue
+		}
+		rights := "SELECT, INSERT, DELETE"
+		if a.Referenced == config.ReferencedWait {
+			rights = "SELECT, INSERT, UPDATE, DELETE" // UPDATE: to hold rows while looking who points to them
+		}
+		for _, t := range []struct {
+			config.Table
+			rights, why string
+		}{{a.Table, rights, "rows move out of it, and back by `archive restore`"}, {a.Into, "SELECT, INSERT, DELETE", "its archive"}} {
+			if _, ok := there[t.Table]; ok {
+				g.add("GRANT %s ON TABLE %s TO %s; -- %s", t.rights, pg.Ident(t.Schema, t.Name), g.role, t.why)
+			} else {
+				g.add("-- %s does not exist yet: run `pgtender apply`, then `pgtender grants` again", t.Table)
+			}
+		}
+	}
+	pointing, err := readPointing(ctx, q, waiting)
+	if err != nil {
+		return err
+	}
+	for _, t := range pointing {
+		g.add("GRANT SELECT ON TABLE %s TO %s; -- rows that it points to are not archived", pg.Ident(t.Schema, t.Name), g.role)
+	}
+	return nil
+}
+
+// readPointing lists the tables with foreign keys to the given ones.
+func readPointing(ctx context.Context, q pg.Querier, tables []config.Table) ([]config.Table, error) {
+	var schemas, names []string
+	for _, t := range tables {
+		schemas, names = append(schemas, t.Schema), append(names, t.Name)
+	}
+	rows, err := q.Query(ctx, `
+		SELECT DISTINCT n.nspname, c.relname FROM unnest($1::text[], $2::text[]) AS w(nspname, relname)
+		JOIN pg_namespace wn ON wn.nspname = w.nspname JOIN pg_class wc ON wc.relnamespace = wn.oid AND wc.relname = w.relname
+		JOIN pg_constraint k ON k.confrelid = wc.oid AND k.contype = 'f' AND k.conparentid = 0
+		JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace ORDER BY 1, 2`, schemas, names)
+	if err == nil {
+		var list []config.Table
+		list, err = pgx.CollectRows(rows, pgx.RowToStructByPos[config.Table])
+		if err == nil {
+			return list, nil
+		}
+	}
+	return nil, fmt.Errorf("read which tables point to archived ones: %w", err)
+}
+
 // ownedTables are the tables whose partitions the jobs make and move, sorted, each once.
 func ownedTables(env *config.Env) []config.Table {
 	var out []config.Table
@@ -196,7 +265,9 @@ func ownedTables(env *config.Env) []config.Table {
 		out = append(out, p.Table)
 	}
 	for _, a := range env.Archives {
-		out = append(out, a.Table, a.Into)
+		if a.Partitioned {
+			out = append(out, a.Table, a.Into)
+		}
 	}
 	return sortTables(out)
 }

@@ -34,7 +34,7 @@ The daemon is ready. Ctrl-C ends it.
 }
 
 func (a *app) tourTables(ctx context.Context, d *daemon) error {
-	if len(d.env.Partitions) == 0 {
+	if len(d.env.Partitions)+len(d.env.Archives) == 0 {
 		return nil
 	}
 	runways := d.samples("pgtender_partition_runway_seconds")
@@ -57,6 +57,20 @@ func (a *app) tourTables(ctx context.Context, d *daemon) error {
 			row[4] = fmt.Sprintf("%s (%.0f days)", until.Round(time.Minute).In(d.env.Daemon.Location).Format("2006-01-02"), math.Floor(s/86400))
 		}
 		t.AppendRow(row)
+	}
+	for _, p := range d.env.Archives {
+		if p.Partitioned {
+			continue
+		}
+		live, err := d.count(ctx, p.Table)
+		if err != nil {
+			return err
+		}
+		archived, err := d.count(ctx, p.Into)
+		if err != nil {
+			return err
+		}
+		t.AppendRow(table.Row{p.Table.String(), live, archived, live + archived, "-"})
 	}
 	t.Render()
 	return nil

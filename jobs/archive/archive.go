@@ -68,14 +68,23 @@ type Refusal struct {
 	Table  config.Table // the live one
 	What   string
 	Advice string
+	doing  string // archive, if empty
 }
 
 func (r *Refusal) Error() string {
-	s := fmt.Sprintf("archive %s: %s", r.Table, r.What)
+	doing := r.doing
+	if doing == "" {
+		doing = "archive"
+	}
+	s := fmt.Sprintf("%s %s: %s", doing, r.Table, r.What)
 	if r.Advice != "" {
 		s += "\n" + r.Advice
 	}
 	return s
+}
+
+func refusal(t config.Table, what, advice string) *Refusal {
+	return &Refusal{Table: t, What: what, Advice: advice}
 }
 
 // pass is one run over one policy.
@@ -121,6 +130,12 @@ func (j *Job) Run(ctx context.Context, run *jobs.Run, policy config.Archive) (jo
 // runPartitions moves what is due of a partitioned table: whole partitions, then the old rows of the one that the cut goes
 // through if the policy says so.
 func (j *Job) runPartitions(ctx context.Context, run *jobs.Run, p *pass) {
+	if !run.DryRun {
+		if err := j.mend(ctx, p); err != nil {
+			p.errs = append(p.errs, err)
+			return
+		}
+	}
 	due := slices.DeleteFunc(p.live.Due(p.cut, j.Location), func(c parts.Child) bool { return p.held(c.Range) })
 	if run.DryRun {
 		p.explain(run, due, j.Location)
@@ -169,7 +184,7 @@ func refuser(policy config.Archive) func(what, advice string) (*pass, error) {
 		if policy.Pos.File != "" {
 			what += fmt.Sprintf(" (the policy is at %s)", policy.Pos)
 		}
-		return nil, &Refusal{policy.Table, what, advice}
+		return nil, &Refusal{Table: policy.Table, What: what, Advice: advice}
 	}
 }
 

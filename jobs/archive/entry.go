@@ -31,7 +31,10 @@ type entry struct {
 }
 
 func (j *Job) newEntry(p *pass, runID int64, t *transfer, bounds *parts.Range) entry {
-	e := entry{live: p.live.Table, archive: p.into.Table, place: t.to, bounds: bounds, key: p.live.Key}
+	e := entry{live: p.live.Table, archive: p.into.Table, place: t.to, bounds: bounds, key: p.live.Key, back: t.back}
+	if t.back {
+		e.place = t.from
+	}
 	if runID != 0 {
 		e.run = &runID
 	}
@@ -52,6 +55,34 @@ func (j *Job) newEntry(p *pass, runID int64, t *transfer, bounds *parts.Range) e
 		e.digested = append(e.digested, e.time)
 	}
 	return e
+}
+
+// wholeEntry says what the manifest keeps of a partition that was moved whole: its digest covers every column that has a hash and
+// is not computed from others.
+func wholeEntry(ctx context.Context, q pg.Querier, t config.Table, key parts.Key) (entry, error) {
+	var oid uint32
+	if err := q.QueryRow(ctx, "SELECT $1::regclass::oid", ident(t)).Scan(&oid); err != nil {
+		return entry{}, err
+	}
+	f, err := readRowFacts(ctx, q, oid, oid, key.Column, oid)
+	if err != nil {
+		return entry{}, err
+	}
+	e := entry{key: key}
+	for _, c := range f.Columns {
+		if c.Name == key.Column {
+			e.time = c
+		}
+		if c.Hashable && !c.Generated {
+			e.digested = append(e.digested, c)
+		}
+	}
+	for _, c := range f.Key {
+		if c.Name != key.Column && c.Least && e.number == nil {
+			e.number = &c
+		}
+	}
+	return e, nil
 }
 
 // returning are the columns that the figures are made of.

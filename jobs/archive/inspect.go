@@ -118,8 +118,8 @@ func (j *Job) alike(ctx context.Context, p *pass) error {
 	case len(p.pointing) > 0 && p.policy.Referenced != config.ReferencedWait:
 		return pointedAt(p.policy, p.pointing)
 	case len(differences) > 0:
-		return &Refusal{p.live.Table, fmt.Sprintf("its archive %s is not like it:\n  %s", p.into.Table, strings.Join(differences, "\n  ")),
-			"`pgtender plan` shows what brings the archive in line, `pgtender apply` does it."}
+		return refusal(p.live.Table, fmt.Sprintf("its archive %s is not like it:\n  %s", p.into.Table, strings.Join(differences, "\n  ")),
+			"`pgtender plan` shows what brings the archive in line, `pgtender apply` does it.")
 	}
 	return nil
 }
@@ -189,7 +189,7 @@ func readFacts(ctx context.Context, q pg.Querier, oids []uint32, p *pass) (map[u
 // refusal says why this one partition cannot be moved, or nothing.
 func (m move) refusal(p *pass) error {
 	refuse := func(advice, format string, args ...any) error {
-		return &Refusal{p.live.Table, fmt.Sprintf("partition %s: ", m.child.Table) + fmt.Sprintf(format, args...), advice}
+		return refusal(p.live.Table, fmt.Sprintf("partition %s: ", m.child.Table)+fmt.Sprintf(format, args...), advice)
 	}
 	if m.child.Kind == 'f' {
 		return refuse("Detach it by hand.", "it is a foreign table")

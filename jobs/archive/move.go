@@ -203,22 +203,25 @@ func (j *Job) count(ctx context.Context, run *jobs.Run, p *pass) error {
 
 // countOne completes one row of the manifest; -1 means that the role may not see all rows, which the row then says.
 func (j *Job) countOne(ctx context.Context, p *pass, id int64, t config.Table) (n int64, err error) {
-	key := pg.Ident(p.live.Key.Column)
-	span := fmt.Sprintf("min(%s)::text, max(%s)::text", key, key)
-	if p.live.Key.Type == parts.UUIDv7 {
-		span = "NULL, NULL" // UUIDs have no min and max
-	}
 	err = j.Patience.InTx(ctx, j.Pool, func(tx pgx.Tx) error {
-		var least, most *string
 		if _, err := tx.Exec(ctx, "SET LOCAL row_security = off"); err != nil {
 			return err
 		}
-		if err := tx.QueryRow(ctx, fmt.Sprintf("SELECT count(*), %s FROM %s", span, ident(t))).Scan(&n, &least, &most); err != nil {
+		e, err := wholeEntry(ctx, tx, t, p.live.Key)
+		if err != nil {
 			return err
 		}
-		_, err := tx.Exec(ctx, `UPDATE pgtender.archived_partition SET rows = $2, rows_exact = true,
-			detail = detail || jsonb_strip_nulls(jsonb_build_object('min_key', $3::text, 'max_key', $4::text, 'counted_at', clock_timestamp())) WHERE id = $1`,
-			id, n, least, most)
+		var found string
+		if err := tx.QueryRow(ctx, fmt.Sprintf("SELECT count(*), %s FROM %s", e.figures(), ident(t))).Scan(&n, &found); err != nil {
+			return err
+		}
+		number := ""
+		if e.number != nil {
+			number = e.number.Name
+		}
+		_, err = tx.Exec(ctx, `UPDATE pgtender.archived_partition SET rows = $2, rows_exact = true,
+			detail = detail || jsonb_strip_nulls($3::jsonb || jsonb_build_object('number', nullif($4::text, ''), 'digest_of', $5::jsonb, 'counted_at', clock_timestamp())) WHERE id = $1`,
+			id, n, found, number, mustJSON(names(e.digested)))
 		return err
 	})
 	if pg.Is(err, pg.InsufficientPrivilege) {

@@ -174,7 +174,7 @@ func (j *Job) runPlain(ctx context.Context, r *rowsRun, p *pass) error {
 
 func (j *Job) sizeOf(ctx context.Context, t config.Table) (bytes int64, err error) {
 	err = j.Patience.Do(ctx, func() error {
-		return j.Pool.QueryRow(ctx, `SELECT coalesce(sum(pg_total_relation_size(relid)), 0)::bigint FROM pg_partition_tree($1::regclass)`, ident(t)).Scan(&bytes)
+		return j.Pool.QueryRow(ctx, `SELECT greatest(pg_total_relation_size($1::regclass), (SELECT sum(pg_total_relation_size(relid)) FROM pg_partition_tree($1::regclass)))::bigint`, ident(t)).Scan(&bytes)
 	})
 	if err != nil {
 		return 0, fmt.Errorf("read the size of %s: %w", t, err)

@@ -24,6 +24,7 @@ type transfer struct {
 	order    []keyColumn // by which the batches follow each other
 	indexed  bool        // an index serves the condition, so only due rows are read
 	wait     bool        // rows that others point to stay
+	back     bool        // out of the archive
 	entry    entry
 }
 
@@ -143,7 +144,7 @@ func (j *Job) plan(ctx context.Context, t *transfer, policy config.Archive, from
 // refusal says why rows of this table cannot be moved without harm, or nothing.
 func (t *transfer) refusal(policy config.Archive) error {
 	refuse := func(advice, format string, args ...any) error {
-		return &Refusal{policy.Table, fmt.Sprintf(format, args...), advice}
+		return refusal(policy.Table, fmt.Sprintf(format, args...), advice)
 	}
 	f := t.facts
 	switch {
@@ -154,6 +155,10 @@ func (t *transfer) refusal(policy config.Archive) error {
 	case len(f.Triggers) > 0 && !policy.FireTriggers:
 		return refuse("If they may fire for each row that is archived, write fire_triggers = true in the archive block; otherwise disable or drop them.",
 			"it has triggers on DELETE, which would take each row that is moved for one that is deleted: %s", strings.Join(f.Triggers, ", "))
+	case t.back && len(f.TargetRules) == 0 && len(f.TargetTriggers) > 0 && policy.FireTriggers:
+	case t.back && len(f.TargetTriggers)+len(f.TargetRules) > 0:
+		return refuse("If the triggers may fire for each row that comes back, write fire_triggers = true in the archive block; otherwise disable them for the time. A rule must go.",
+			"triggers or rules on INSERT into %s would take each row that comes back for a new one: %s", t.to, strings.Join(append(f.TargetTriggers, f.TargetRules...), ", "))
 	case len(f.TargetTriggers)+len(f.TargetRules) > 0:
 		return refuse("Drop them: nothing but the rows as they are belongs there.", "triggers or rules on INSERT into %s could change rows on their way, or swallow them: %s",
 			t.to, strings.Join(append(f.TargetTriggers, f.TargetRules...), ", "))
@@ -171,7 +176,7 @@ func pointedAt(policy config.Archive, pointing []reference) error {
 	if policy.Granularity == config.ByPartition {
 		advice = "Drop those foreign keys, or write referenced = \"wait\" and granularity = \"row\" into the archive block: then a row is moved once no row points to it any more."
 	}
-	return &Refusal{policy.Table, "foreign keys point to it, which rows in an archive could not satisfy: " + joined(pointing), advice + " Archive the tables that point to it first."}
+	return refusal(policy.Table, "foreign keys point to it, which rows in an archive could not satisfy: "+joined(pointing), advice+" Archive the tables that point to it first.")
 }
 
 func joined[T fmt.Stringer](list []T) string {
@@ -194,8 +199,8 @@ func (t *transfer) arrange(policy config.Archive) error {
 	if t.indexed {
 		t.order = append(t.order, t.facts.Columns[time])
 	} else if len(t.facts.Key) == 0 {
-		return &Refusal{policy.Table, fmt.Sprintf("%s has no primary key and no index that begins with %s, so its old rows cannot be found in order", t.from, t.key.Column),
-			fmt.Sprintf("Build one: CREATE INDEX CONCURRENTLY ON %s (%s);", ident(t.from), pg.Ident(t.key.Column))}
+		return refusal(policy.Table, fmt.Sprintf("%s has no primary key and no index that begins with %s, so its old rows cannot be found in order", t.from, t.key.Column),
+			fmt.Sprintf("Build one: CREATE INDEX CONCURRENTLY ON %s (%s);", ident(t.from), pg.Ident(t.key.Column)))
 	}
 	for _, c := range t.facts.Key {
 		if !t.indexed || c.Name != t.key.Column {

@@ -44,7 +44,7 @@ func (p *pass) landing(c parts.Child) *parts.Child {
 // there is none. When all rows of the partition were due and it is empty now for every reader, it goes.
 func (j *Job) moveRows(ctx context.Context, r *rowsRun, p *pass, c parts.Child, whole bool) error {
 	t := &transfer{claim: p.live.Table, from: c.Table, key: p.live.Key, due: p.due()}
-	if some, err := j.someDue(ctx, t, c.OID, p); err != nil || !some {
+	if some, err := j.someDue(ctx, t); err != nil || !some {
 		if err == nil && whole && !r.run.DryRun && p.landing(c) != nil {
 			return j.dropEmptied(ctx, r.run, p, c)
 		}
@@ -114,7 +114,7 @@ func instant(p *pass, b parts.Bound, j *Job) *string {
 }
 
 // someDue reports whether a partition has any row to be moved, so that nothing is made for nothing.
-func (j *Job) someDue(ctx context.Context, t *transfer, from uint32, p *pass) (some bool, err error) {
+func (j *Job) someDue(ctx context.Context, t *transfer) (some bool, err error) {
 	err = j.Patience.InTx(ctx, j.Pool, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, "SET LOCAL row_security = off"); err != nil {
 			return err
@@ -129,8 +129,8 @@ func (j *Job) someDue(ctx context.Context, t *transfer, from uint32, p *pass) (s
 
 // overlap refuses a partition for whose bounds the archive has another one.
 func overlap(p *pass, c, there parts.Child) error {
-	return &Refusal{p.live.Table, fmt.Sprintf("partition %s: the archive already has %s for %s", c.Table, there.Table, p.into.Key.ForValues(there.Range)),
-		fmt.Sprintf("Detach it from the archive, or move its rows by hand: ALTER TABLE %s DETACH PARTITION %s;", ident(p.into.Table), ident(there.Table))}
+	return refusal(p.live.Table, fmt.Sprintf("partition %s: the archive already has %s for %s", c.Table, there.Table, p.into.Key.ForValues(there.Range)),
+		fmt.Sprintf("Detach it from the archive, or move its rows by hand: ALTER TABLE %s DETACH PARTITION %s;", ident(p.into.Table), ident(there.Table)))
 }
 
 // makeLanding makes a partition of the archive with the bounds of a live one, and attaches it, in one transaction. ATTACH
@@ -190,8 +190,8 @@ func (j *Job) landingName(ctx context.Context, p *pass, c parts.Child) (config.T
 		}
 		tried = append(tried, name.String())
 	}
-	return config.Table{}, &Refusal{p.live.Table, fmt.Sprintf("a partition of %s is wanted for the rows of %s, but %s are there and are none for its bounds", p.into.Table, c.Table, strings.Join(tried, " and ")),
-		"Rename one of them; the next run then makes the partition."}
+	return config.Table{}, refusal(p.live.Table, fmt.Sprintf("a partition of %s is wanted for the rows of %s, but %s are there and are none for its bounds", p.into.Table, c.Table, strings.Join(tried, " and ")),
+		"Rename one of them; the next run then makes the partition.")
 }
 
 // dropEmptied takes a live partition away whose rows have all been moved. A reader whose snapshot is older than the moves still
@@ -270,6 +270,9 @@ func (j *Job) dropEmptiedIn(ctx context.Context, tx pgx.Tx, p *pass, c parts.Chi
 
 // foretell says what a transfer would move.
 func (j *Job) foretell(ctx context.Context, r *rowsRun, p *pass, t *transfer) error {
+	if some, err := j.someDue(ctx, t); err != nil || !some {
+		return err
+	}
 	where := []string{t.due}
 	if t.wait {
 		where = append(where, t.free()...)
