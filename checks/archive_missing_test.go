@@ -60,3 +60,36 @@ func TestArchiveMissing(t *testing.T) {
 		t.Errorf("365 moves took %v", took)
 	}
 }
+
+// What was restored is held, and held back: it is not late.
+func TestArchiveLagPassesOverWhatIsHeld(t *testing.T) {
+	b := newBench(t, "CREATE TABLE public.events (at date) PARTITION BY RANGE (at)", "CREATE TABLE public.events_2020 PARTITION OF public.events FOR VALUES FROM ('2020-01-01') TO ('2020-02-01')",
+		"CREATE TABLE public.plain (at timestamptz)", "CREATE INDEX ON public.plain (at)", "INSERT INTO public.plain VALUES ('2020-01-15 00:00+00')")
+	env := eventsEnv(t)
+	year := config.Interval{Text: "1 year", Months: 12}
+	env.Archives = []config.Archive{{Table: public("events"), Into: public("events_archive"), Partitioned: true, Interval: config.Month, After: year},
+		{Table: public("plain"), Into: public("plain_archive"), Column: "at", After: year, Schedule: env.Partitions[0].Schedule}}
+	check := archiveLag(&readings{env: env}, from(2, 0))
+	hold := func(table, to string) {
+		b.exec(fmt.Sprintf(`INSERT INTO pgtender.archived_partition (live_schema, live_table, archive_schema, archive_table, partition_schema, partition_name, lower_at, upper_at, gone_at, gone_how, detail)
+			VALUES ('public', '%s', 'public', 'a', 'public', 'p', '2020-01-01 00:00+00', %s, now(), 'restored', '{"hold": true}')`, table, to))
+	}
+	lag := func(object string) (value float64) {
+		t.Helper()
+		value = -1
+		for _, f := range b.ask(check).Findings {
+			if f.Object == object {
+				value = f.Value
+			}
+		}
+		return value
+	}
+	if lag("public.events") <= 0 || lag("public.plain") <= 0 {
+		t.Fatal("nothing is late")
+	}
+	hold("events", "'2020-02-01 00:00+00'")
+	hold("plain", "NULL")
+	if lag("public.events") != 0 || lag("public.plain") != 0 {
+		t.Errorf("late by %g and %g s", lag("public.events"), lag("public.plain"))
+	}
+}
