@@ -16,7 +16,7 @@ CC_FOUND := $(shell command -v $${CC:-gcc} 2>/dev/null || command -v cc 2>/dev/n
 RACE     := $(if $(CC_FOUND),-race)
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test lint check bench soak browser screenshot postgres clean FORCE
+.PHONY: help build run test lint check bench soak browser screenshot release postgres clean FORCE
 
 help: ## list the targets
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,11 +52,14 @@ browser: $(CACHE)/bin/gotest ## the status page in headless Chromium (Debian's i
 screenshot: ## docs/images/status.png, of a daemon that runs: make run in another terminal first; PAGE= another address
 	$(GO) test -tags browser -count=1 -run Screenshot ./internal/web -page $(or $(PAGE),http://127.0.0.1:9818/status?still) -out $(CURDIR)/docs/images/status.png
 
+release: ## dist/: static binaries for Linux and macOS, archives, SBOMs, SHA256SUMS
+	@GO=$(GO) deploy/release.sh $(VERSION)
+
 postgres: ## get PostgreSQL 18's programs and say where they are
 	@$(GO) run -buildvcs=false ./internal/devpg/postgres
 
 clean: ## remove what was built and downloaded; the data in .pgtender/ stay
-	rm -rf bin .cache
+	rm -rf bin dist .cache
 
 $(CACHE)/bin/gotest: FORCE
 	@$(GO) build -buildvcs=false -o $@ ./internal/pgtest/gotest

@@ -110,11 +110,11 @@ func interval(from, to time.Time, loc *time.Location) string {
 	return lower + " → " + upper
 }
 
-// words cuts a name where a line may be broken: after dots and underscores.
+// words cuts a name or an address where a line may be broken: after dots, underscores and the like.
 func words(name string) []string {
 	var out []string
 	for name != "" {
-		i := strings.IndexAny(name, "._/") + 1
+		i := strings.IndexAny(name, "._/@") + 1
 		if i == 0 {
 			i = len(name)
 		}
