@@ -64,7 +64,7 @@ func ofPolicies(env *config.Env) []Check {
 	if len(env.Archives) > 0 { // the lag last in its bundle: only it reads users' tables, which may be locked
 		all = append(all, archiveLag(partitions, env.Limits("archive_lag")), archiveMissing(env), archiveRows(env, env.Limits("archive_rows")))
 	}
-	if len(env.Refreshes) > 0 {
+	if env.HasViews() {
 		all = append(all, matviewAge(env, env.Limits("matview_age")), matviewPopulated(env), matviewUniqueIndex(env), matviewPrivileges(env))
 	}
 	if len(scheduledJobs(env)) > 0 {

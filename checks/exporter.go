@@ -71,8 +71,12 @@ func NewExporter(opt ExporterOptions) *Exporter {
 	return e
 }
 
-// Begin makes the series of the jobs that Options.Jobs lists now, for jobs that came after the exporter.
-func (e *Exporter) Begin() {
+// Begin makes the series of the jobs that Options.Jobs lists now, and of their views, for jobs that came after the exporter. It is
+// called before any of them runs.
+func (e *Exporter) Begin(views ...config.Table) {
+	for _, v := range views {
+		e.views[v.String()] = v
+	}
 	for _, j := range e.jobs() {
 		e.start(j.Job, j.Target)
 	}

@@ -30,7 +30,7 @@ func scheduledJobs(env *config.Env) []scheduled {
 	for _, p := range env.Partitions {
 		out = append(out, scheduled{"partition", p.Table.String(), p.Schedule})
 	}
-	for _, r := range env.Refreshes {
+	for _, r := range env.Views() {
 		out = append(out, scheduled{"refresh", r.View.String(), r.Schedule})
 	}
 	for _, j := range env.Jobs {

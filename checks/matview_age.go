@@ -39,7 +39,7 @@ func matviewAge(env *config.Env, l limits) Check {
 			var populated, same bool
 			var checked *time.Time
 			_, err = pgx.ForEachRow(rows, []any{&now, &oid, &populated, &same, &checked}, func() error {
-				policy := env.Refreshes[len(out)]
+				policy := env.Views()[len(out)]
 				switch {
 				case same && checked != nil:
 					out = append(out, viewAge(policy, now, *checked, l))
@@ -142,7 +142,7 @@ func overdue(s config.Schedule, t time.Time, n float64) time.Time {
 }
 
 func viewNames(env *config.Env) (schemas, names []string) {
-	for _, r := range env.Refreshes {
+	for _, r := range env.Views() {
 		schemas, names = append(schemas, r.View.Schema), append(names, r.View.Name)
 	}
 	return schemas, names

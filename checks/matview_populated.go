@@ -28,7 +28,7 @@ func matviewPopulated(env *config.Env) Check {
 			var out []Finding
 			var exists, populated bool
 			_, err = pgx.ForEachRow(rows, []any{&exists, &populated}, func() error {
-				view := env.Refreshes[len(out)].View
+				view := env.Views()[len(out)].View
 				f := Finding{Object: view.String(), Value: 1, Message: "populated"}
 				switch {
 				case !exists:

@@ -39,7 +39,7 @@ func matviewPrivileges(env *config.Env) Check {
 				if !exists {
 					return nil
 				}
-				policy := env.Refreshes[i]
+				policy := env.Views()[i]
 				var grants []string
 				if !usage {
 					grants = append(grants, fmt.Sprintf("GRANT USAGE ON SCHEMA %s TO %s;", pg.Ident(policy.View.Schema), pg.Ident(user)))

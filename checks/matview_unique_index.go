@@ -32,7 +32,7 @@ func matviewUniqueIndex(env *config.Env) Check {
 			i := -1
 			_, err = pgx.ForEachRow(rows, []any{&exists, &n}, func() error {
 				i++
-				policy := env.Refreshes[i]
+				policy := env.Views()[i]
 				if !exists || !policy.Concurrently { // that it is missing, matview_populated says
 					return nil
 				}

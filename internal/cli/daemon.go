@@ -95,6 +95,9 @@ func (a *app) tasks(ctx context.Context, env *config.Env, pool *pgxpool.Pool, en
 		}
 		all = append(all, t)
 	}
+	if err := cover(ctx, pool, env, memo.Loaded()); err != nil {
+		return nil, err
+	}
 	var layers map[config.Table]int
 	if declared := memo.Loaded(); declared != nil {
 		layers = depths(declared.Snapshot, env)
@@ -139,7 +142,7 @@ func (d *daemon) run(ctx context.Context, ready func(context.Context, *daemon)) 
 			return err
 		}
 		d.runner.Store(runner)
-		d.exporter.Begin()
+		d.exporter.Begin(views(d.env)...)
 		return runner.Run(ctx)
 	})
 	if ready != nil {
@@ -241,7 +244,7 @@ func (o observer) Finished(t jobs.Task, r jobs.Result, _ error, took time.Durati
 
 func views(env *config.Env) []config.Table {
 	var out []config.Table
-	for _, r := range env.Refreshes {
+	for _, r := range env.Views() {
 		out = append(out, r.View)
 	}
 	return out

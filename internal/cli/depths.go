@@ -9,7 +9,7 @@ import (
 // apply there is nothing to be read from the database.
 func depths(s *catalog.Snapshot, env *config.Env) map[config.Table]int {
 	refreshed := map[catalog.Key]bool{}
-	for _, r := range env.Refreshes {
+	for _, r := range env.Views() {
 		refreshed[viewKey(r.View)] = true
 	}
 	known := map[catalog.Key]int{}
@@ -35,7 +35,7 @@ func depths(s *catalog.Snapshot, env *config.Env) map[config.Table]int {
 		return deepest
 	}
 	out := map[config.Table]int{}
-	for _, r := range env.Refreshes {
+	for _, r := range env.Views() {
 		out[r.View] = depth(viewKey(r.View))
 	}
 	return out

@@ -60,6 +60,9 @@ func grants(ctx context.Context, pool *pgxpool.Pool, env *config.Env, role strin
 	if err != nil {
 		return nil, err
 	}
+	if err := cover(ctx, pool, env, nil); err != nil {
+		return nil, err
+	}
 	g := granter{role: pg.Ident(seen.Role)}
 	g.add("-- What the jobs of %s need in database %q. Run it as an administrator.", orNone(env.File), server.Database)
 	if !seen.Exists {
@@ -75,7 +78,7 @@ func grants(ctx context.Context, pool *pgxpool.Pool, env *config.Env, role strin
 	for _, schema := range env.Schemas {
 		g.add("GRANT USAGE, CREATE ON SCHEMA %s TO %s; -- CREATE: new partitions", pg.Ident(schema), g.role)
 	}
-	g.add("GRANT pg_monitor TO %s; -- health checks: other users' sessions, settings, replication", g.role)
+	g.add("GRANT pg_monitor TO %s; -- health checks%s: other users' sessions, settings, replication", g.role, forAuto(env))
 	for _, line := range checks.ConfigFileGrants(seen.Role) {
 		g.add("%s -- health check config_files", line)
 	}
@@ -272,9 +275,17 @@ func ownedTables(env *config.Env) []config.Table {
 	return sortTables(out)
 }
 
+// forAuto names the other use of pg_monitor, if any view has it.
+func forAuto(env *config.Env) string {
+	if slices.ContainsFunc(env.Views(), func(r config.Refresh) bool { return r.When == config.RefreshAuto }) {
+		return `, and refreshes with when = "auto", which without it are never skipped`
+	}
+	return ""
+}
+
 func viewTables(env *config.Env) []config.Table {
 	var out []config.Table
-	for _, r := range env.Refreshes {
+	for _, r := range env.Views() {
 		out = append(out, r.View)
 	}
 	return sortTables(out)

@@ -157,11 +157,14 @@ func (d *daemon) sound(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if server.InRecovery || len(d.env.Sources) == 0 {
-		return nil // a standby cannot make a scratch database; its primary's daemon does the work
+	if !server.InRecovery && len(d.env.Sources) > 0 { // a standby cannot make a scratch database; its primary's daemon does the work
+		_, err = d.declared.Load(ctx)
 	}
-	_, err = d.declared.Load(ctx)
-	return err
+	var scratch *desired.ScratchError
+	if err != nil && !errors.As(err, &scratch) {
+		return err
+	}
+	return errors.Join(cover(ctx, d.pool, d.env, d.declared.Loaded()), err)
 }
 
 // engineOf is the schema engine over remembered sources, for a process that compares more than once.

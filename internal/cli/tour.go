@@ -77,12 +77,12 @@ func (a *app) tourTables(ctx context.Context, d *daemon) error {
 }
 
 func (a *app) tourViews(ctx context.Context, d *daemon) error {
-	if len(d.env.Refreshes) == 0 {
+	if len(d.env.Views()) == 0 {
 		return nil
 	}
 	fmt.Fprintln(a.stdout)
 	t := newTable(a.stdout, "materialised view", "rows", "schedule")
-	for _, r := range d.env.Refreshes {
+	for _, r := range d.env.Views() {
 		rows, err := d.count(ctx, r.View)
 		if err != nil {
 			return err

@@ -155,11 +155,15 @@ func (l *loader) column(s section) string {
 }
 
 func (l *loader) refresh(s section) {
-	if s.block.Labels[0] == "*" {
-		l.add(l.pos(s.block.LabelRanges[0]), `%s: a policy for every view is not supported yet: write one block for each view`, s.title)
-		return
+	every := s.block.Labels[0] == "*"
+	view, ok := Table{}, true
+	if every {
+		if s.attr("schema") != nil {
+			s.wrong("schema", `has no place here: refresh "*" covers the views of all managed schemas`)
+		}
+	} else {
+		view, ok = l.table(s)
 	}
-	view, ok := l.table(s)
 	r := Refresh{
 		View:         view,
 		Schedule:     s.schedule(""),
@@ -171,7 +175,12 @@ func (l *loader) refresh(s section) {
 	if !r.MaxStaleness.IsZero() && r.When == RefreshAlways {
 		s.wrong("max_staleness", `has no effect without when = "auto": add that, or remove it`)
 	}
-	if ok {
+	switch {
+	case every && l.env.Every != nil:
+		l.add(s.pos(), `refresh "*" is given twice; the first is at %s`, l.env.Every.Policy.Pos)
+	case every:
+		l.env.Every = &Every{Policy: r}
+	case ok:
 		l.env.Refreshes = append(l.env.Refreshes, r)
 	}
 }

@@ -74,12 +74,12 @@ func archiveBlock() block {
 func refreshBlock() block {
 	return block{
 		name: "refresh", label: "the view's name", many: true,
-		doc: "Keeps a materialised view fresh. `refresh \"*\"`, for every view, is not supported yet.",
+		doc: "Keeps a materialised view fresh. `refresh \"*\"` keeps every view of the managed schemas that has no block of its own: those the sources declare, and those that are there when pgtender starts. Views on views are refreshed after those they stand on.",
 		attrs: []attribute{
 			{name: "schema", kind: "string", def: defaultSchema, doc: schemaDoc},
 			{name: "schedule", kind: scheduleKind, required: true, doc: "When to refresh.", refuses: scheduleOff},
-			{name: "when", kind: "string", def: string(defaultWhen), doc: "`always` refreshes each time; `auto` passes over a refresh that is proved needless."},
-			{name: "max_staleness", kind: intervalKind, doc: "With `when = \"auto\"`: after this long a refresh is made in any case. Left out: no such limit.", refuses: "being given without `when = \"auto\"`"},
+			{name: "when", kind: "string", def: string(defaultWhen), doc: "`always` refreshes each time; `auto` passes over a refresh that is proved needless, and shows why one is not: `pgtender job run refresh --table V --dry-run`. It needs pg_monitor (`pgtender grants`)."},
+			{name: "max_staleness", kind: intervalKind, doc: "With `when = \"auto\"`: a refresh is made in any case when the last one is as old as this, or would be before the next scheduled run. Left out: no such limit.", refuses: "being given without `when = \"auto\"`"},
 			{name: "concurrently", kind: "true or false", def: "true", doc: "Whether readers may go on during a refresh, which needs a unique index; false blocks them."},
 		},
 	}

@@ -2,6 +2,8 @@ package config
 
 import (
 	"fmt"
+	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/robfig/cron/v3"
@@ -47,8 +49,9 @@ type Env struct {
 	Daemon     Daemon
 	Partitions []Partition
 	Archives   []Archive // both forms: inside a partition block, and of a table that is not partitioned
-	Refreshes  []Refresh
-	IO         *IO // nil: the file has no io block
+	Refreshes  []Refresh // by name; Views has those of refresh "*" as well
+	Every      *Every    // refresh "*"; nil: the file has none
+	IO         *IO       // nil: the file has no io block
 	Jobs       []SQLJob
 	Checks     []SQLCheck
 	// CheckLimits are what the file says of checks that pgtender brings, by name; ask Limits.
@@ -168,7 +171,47 @@ type Refresh struct {
 	When         RefreshWhen
 	MaxStaleness Interval // zero: none
 	Concurrently bool     // default true
+	Covered      bool     // by refresh "*", not by a block of its own
 	Pos          Pos
+}
+
+// Every is refresh "*": the policy of every materialised view that has none of its own. Which these are, the database and the
+// declared schema say; see Env.Cover.
+type Every struct {
+	Policy  Refresh // its View is empty
+	covered atomic.Pointer[[]Refresh]
+}
+
+// Views are the policies of all views, sorted by name. Those of refresh "*" are among them once Cover was called.
+func (e *Env) Views() []Refresh {
+	if e.Every != nil {
+		if all := e.Every.covered.Load(); all != nil {
+			return *all
+		}
+	}
+	return e.Refreshes
+}
+
+// HasViews tells whether any view has a policy, or may get one.
+func (e *Env) HasViews() bool { return len(e.Refreshes) > 0 || e.Every != nil }
+
+// Cover extends refresh "*" to those of the views that are managed, not excluded, and have no block of their own. Only the first
+// call counts: what a process works on does not change under its hands.
+func (e *Env) Cover(views []Table) {
+	if e.Every == nil {
+		return
+	}
+	all := slices.Clone(e.Refreshes)
+	for _, view := range views {
+		own := func(r Refresh) bool { return r.View == view }
+		if e.untouchable(view) == "" && !slices.ContainsFunc(all, own) {
+			r := e.Every.Policy
+			r.View, r.Covered = view, true
+			all = append(all, r)
+		}
+	}
+	slices.SortFunc(all, func(a, b Refresh) int { return compareTables(a.View, b.View) })
+	e.Every.covered.CompareAndSwap(nil, &all)
 }
 
 // IOMode says how far the io job may go.

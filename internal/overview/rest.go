@@ -72,7 +72,7 @@ type View struct {
 // views reads the views of all refresh policies, in their order.
 func views(ctx context.Context, q pg.Querier, env *config.Env) ([]View, error) {
 	var schemas, names []string
-	for _, r := range env.Refreshes {
+	for _, r := range env.Views() {
 		schemas, names = append(schemas, r.View.Schema), append(names, r.View.Name)
 	}
 	rows, err := q.Query(ctx, `

@@ -299,7 +299,7 @@ func unlessNegative(n int64) *int64 {
 
 func (s Source) views(known known, jobs []Job, seen []overview.View, now time.Time) []View {
 	out := []View{}
-	for _, r := range s.Env.Refreshes {
+	for _, r := range s.Env.Views() {
 		v := View{Schema: r.View.Schema, View: r.View.Name, Schedule: r.Schedule.Text, When: string(r.When),
 			Age: known.value("pgtender_matview_age_seconds", r.View.Schema, r.View.Name)}
 		if !r.MaxStaleness.IsZero() {

@@ -169,7 +169,8 @@ func parseBasis(text string) *basis {
 const hiddenSQL = `
 SELECT CASE
   WHEN (SELECT setting FROM pg_settings WHERE name = 'track_counts') <> 'on' THEN 'track_counts is off: changes are not counted'
-  WHEN EXISTS (SELECT FROM pg_db_role_setting s WHERE EXISTS (SELECT FROM unnest(s.setconfig) u WHERE u LIKE 'track\_counts=%'))
+  WHEN EXISTS (SELECT FROM pg_db_role_setting s WHERE s.setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))
+            AND EXISTS (SELECT FROM unnest(s.setconfig) u WHERE u LIKE 'track\_counts=%'))
        OR (SELECT source FROM pg_settings WHERE name = 'track_counts') NOT IN ('default', 'configuration file', 'command line', 'environment variable')
     THEN 'track_counts is set for a role, a database or this session: changes of others may not be counted'
   WHEN EXISTS (SELECT FROM pg_parameter_acl WHERE parname = 'track_counts')

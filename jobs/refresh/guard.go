@@ -50,7 +50,8 @@ SELECT format('%s/%s', a.pid, extract(epoch FROM a.backend_start)), coalesce(a.b
   LEFT JOIN (SELECT pid, min(virtualxid) AS virtualxid FROM pg_locks
               WHERE locktype = 'virtualxid' AND granted AND mode = 'ExclusiveLock' AND virtualxid = virtualtransaction GROUP BY pid) v ON v.pid = a.pid
   LEFT JOIN (SELECT DISTINCT l.pid, true AS yes FROM pg_locks l
-              WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 AND (l.classid::bigint << 32 | l.objid::bigint) = $2
+              WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 AND l.virtualtransaction NOT LIKE '%/0'
+                AND (l.classid::bigint << 32 | l.objid::bigint) = $2
                 AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())) f ON f.pid = a.pid
  WHERE a.datname = current_database() AND a.pid <> pg_backend_pid()
  ORDER BY a.pid`

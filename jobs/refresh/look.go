@@ -51,13 +51,15 @@ SELECT c.oid, c.relkind::text, c.relispopulated, c.reltuples, pg_stat_get_live_t
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE n.nspname = $1 AND c.relname = $2`
 
+var errNoView = errors.New("no such view")
+
 func look(ctx context.Context, q pg.Querier, name config.Table) (*view, error) {
 	var v view
 	err := q.QueryRow(ctx, lookSQL, name.Schema, name.Name).Scan(&v.OID, &v.Kind, &v.Populated, &v.Rows, &v.Live, &v.Bytes, &v.UsableIndex,
 		&v.Unusable, &v.Owner, &v.User, &v.Database, &v.ReadOnly, &v.MayMaintain, &v.MayUseSchema, &v.OwnerMayTemp)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return nil, &Error{Problem: "there is no such materialised view",
-			Advice: "create it (pgtender apply), or take its refresh block out of the file."}
+		return nil, &Error{Problem: "there is no such materialised view", Advice: "create it (pgtender apply), or take its refresh block out of the file.",
+			Err: errNoView}
 	}
 	if err != nil {
 		return nil, err

@@ -93,8 +93,8 @@ func Depths(ctx context.Context, db pg.Querier, env *config.Env) (map[config.Tab
 }
 
 func viewsOf(env *config.Env) []config.Table {
-	views := make([]config.Table, len(env.Refreshes))
-	for i, policy := range env.Refreshes {
+	views := make([]config.Table, len(env.Views()))
+	for i, policy := range env.Views() {
 		views[i] = policy.View
 	}
 	return views

@@ -2,6 +2,7 @@ package refresh
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -43,8 +44,8 @@ func Tasks(env *config.Env, o Options) []jobs.Task {
 	if o.Doubt == 0 {
 		o.Doubt = 20 * time.Second
 	}
-	tasks := make([]jobs.Task, 0, len(env.Refreshes))
-	for _, policy := range env.Refreshes {
+	tasks := make([]jobs.Task, 0, len(env.Views()))
+	for _, policy := range env.Views() {
 		r := &refresher{policy: policy, views: viewsOf(env), pool: o.Pool, patience: o.Patience, doubt: o.Doubt, zone: env.Daemon.Location}
 		tasks = append(tasks, jobs.Task{
 			Job: JobName, Target: policy.View.String(), Schedule: policy.Schedule, Spec: policy.Schedule.Text,
@@ -96,6 +97,9 @@ func (r *refresher) run(ctx context.Context, run *jobs.Run) (jobs.Result, error)
 // do passes over the refresh when it is proved needless, else makes it.
 func (r *refresher) do(ctx context.Context, conn *pgxpool.Conn, run *jobs.Run) (jobs.Result, error) {
 	v, err := look(ctx, conn, r.policy.View)
+	if errors.Is(err, errNoView) && r.policy.Covered {
+		return jobs.Result{Outcome: jobs.Noop, Summary: `it is gone, so refresh "*" no longer covers it`}, nil
+	}
 	if err != nil {
 		return jobs.Result{}, err
 	}

@@ -31,7 +31,12 @@ type bench struct {
 func newBench(t *testing.T, statements ...string) *bench {
 	t.Helper()
 	t.Parallel()
-	b := &bench{t: t, url: pgtest.Database(t)}
+	return benchOn(t, pgtest.Database(t), statements...)
+}
+
+func benchOn(t *testing.T, url string, statements ...string) *bench {
+	t.Helper()
+	b := &bench{t: t, url: url}
 	b.pool = pgtest.Pool(t, b.url)
 	if err := state.Ensure(t.Context(), b.pool); err != nil {
 		t.Fatal(err)
@@ -62,7 +67,7 @@ func policy(view string) config.Refresh {
 func (b *bench) run(ctx context.Context, pool *pgxpool.Pool, p config.Refresh, dry bool) (jobs.Result, error) {
 	b.t.Helper()
 	env := &config.Env{Refreshes: []config.Refresh{p}}
-	tasks := Tasks(env, Options{Pool: pool, Patience: b.patience})
+	tasks := Tasks(env, Options{Pool: pool, Patience: b.patience, Doubt: 4 * time.Second})
 	if len(tasks) != 1 || tasks[0].Target != p.View.String() {
 		b.t.Fatalf("tasks: %+v", tasks)
 	}

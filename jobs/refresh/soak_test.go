@@ -142,7 +142,7 @@ func (s *soak) connect() {
 		s.writers = append(s.writers, &writer{conn: s.dial()})
 	}
 	s.oracle = s.dial()
-	must(s.t, s.oracle, "RESET lock_timeout")
+	must(s.t, s.oracle, "SET lock_timeout = '10s'")
 	env := &config.Env{}
 	for _, x := range soaked {
 		p := policy(x.view)
@@ -248,7 +248,7 @@ func (s *soak) act(round int) {
 		w.open = false
 		return
 	}
-	if s.rnd.IntN(20) == 0 || round == 0 {
+	if s.rnd.IntN(8) == 0 || round == 0 {
 		s.upheaval(round)
 		return
 	}
@@ -279,6 +279,9 @@ func (s *soak) act(round int) {
 		_, _ = w.conn.Exec(ctx, "BEGIN; "+sql)
 		s.end(w)
 	case 5:
+		if strings.HasPrefix(sql, "TRUNCATE") { // it would keep everybody out while it is prepared
+			what, sql = "insert", rowChanges["insert"]
+		}
 		what = "prepared: " + what
 		if _, err := w.conn.Exec(ctx, "BEGIN; "+sql+"; PREPARE TRANSACTION 'soak'"); err == nil {
 			s.look(round, false)
