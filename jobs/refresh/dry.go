@@ -75,7 +75,7 @@ func (r *refresher) explainAuto(ctx context.Context, conn *pgxpool.Conn, v *view
 		return err
 	}
 	if cannot != "" {
-		run.Say("-- nor can the next one be proved needless: %s", cannot)
+		run.Say("-- nor can a later one be proved needless: %s", cannot)
 	}
 	result.Summary += "; not skipped, because " + verdict.reason
 	return nil

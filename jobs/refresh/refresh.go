@@ -129,7 +129,7 @@ func (r *refresher) do(ctx context.Context, conn *pgxpool.Conn, run *jobs.Run) (
 
 // skip notes that the view is fresh. The view and what it reads were only looked at.
 func (r *refresher) skip(ctx context.Context, conn *pgxpool.Conn, run *jobs.Run, verdict verdict) (jobs.Result, error) {
-	result := jobs.Result{Outcome: jobs.Skipped, Summary: "skipped, proved needless: " + verdict.reason,
+	result := jobs.Result{Outcome: jobs.Skipped, Summary: "proved needless: " + verdict.reason,
 		Detail: map[string]any{"auto": verdict.reason, "refreshed_at": verdict.since}}
 	err := r.patience.InTx(ctx, conn, func(tx pgx.Tx) error {
 		_, err := tx.Exec(ctx, "UPDATE pgtender.refresh_state SET checked_at = now() WHERE view_schema = $1 AND view_name = $2",
