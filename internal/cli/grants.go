@@ -72,7 +72,7 @@ func grants(ctx context.Context, pool *pgxpool.Pool, env *config.Env, role strin
 	if seen.SchemaOwner == "" {
 		g.add("CREATE SCHEMA pgtender AUTHORIZATION %s; -- run ledger, journals", g.role)
 	} else if !seen.OwnsSchema {
-		g.add("GRANT USAGE ON SCHEMA pgtender TO %s; -- run ledger, journals; they belong to %s", g.role, pg.Ident(seen.SchemaOwner))
+		g.add("GRANT USAGE, CREATE ON SCHEMA pgtender TO %s; -- run ledger, journals, copies of rows that leave a DEFAULT partition; it belongs to %s", g.role, pg.Ident(seen.SchemaOwner))
 		g.add("GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA pgtender TO %s;", g.role)
 	}
 	for _, schema := range env.Schemas {

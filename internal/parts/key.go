@@ -213,4 +213,24 @@ func (k Key) Check(r Range) string {
 	return expr
 }
 
+// CheckNone is the expression of a DEFAULT partition beside the ranges, in the form that the server gives it.
+func (k Key) CheckNone(ranges []Range) string {
+	column := pg.Ident(k.Column)
+	var any []string
+	for _, r := range ranges {
+		var both []string
+		if r.Lower.Kind == At {
+			both = append(both, column+" >= "+k.constant(r.Lower))
+		}
+		if r.Upper.Kind == At {
+			both = append(both, column+" < "+k.constant(r.Upper))
+		}
+		if len(both) == 0 {
+			both = []string{"true"}
+		}
+		any = append(any, "("+strings.Join(both, " AND ")+")")
+	}
+	return fmt.Sprintf("NOT (%s IS NOT NULL AND (%s))", column, strings.Join(any, " OR "))
+}
+
 func (k Key) constant(b Bound) string { return pg.Literal(k.Text(b)) + "::" + string(k.Type) }

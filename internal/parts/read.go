@@ -45,7 +45,7 @@ WITH RECURSIVE form AS (
 )
 SELECT a.ord, t.oid, a.nsp, a.rel, a.oid IS NOT NULL, coalesce(a.relkind::text, ''), now(),
        n.nspname, c.relname, t.depth, t.keycolumn, t.keytype, t.keydef,
-       NULL::oid, NULL::name, NULL::name, NULL::text, NULL::bigint, NULL::bigint, NULL::bool, NULL::text, NULL::bool, NULL::text[]
+       NULL::oid, NULL::name, NULL::name, NULL::text, NULL::bigint, NULL::bigint, NULL::bool, NULL::text, NULL::bool, NULL::text[], NULL::text[]
 FROM asked a LEFT JOIN node t ON t.ord = a.ord
 LEFT JOIN pg_class c ON c.oid = t.oid LEFT JOIN pg_namespace n ON n.oid = c.relnamespace
 UNION ALL
@@ -54,7 +54,9 @@ SELECT b.ord, b.parent, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NU
        EXISTS (SELECT FROM pg_constraint x WHERE x.conrelid = b.oid AND x.contype = 'c'
                AND x.conname = $3 AND x.convalidated),
        CASE WHEN b.expr = 'DEFAULT' THEN ARRAY(SELECT x.conname::text FROM pg_constraint x
-            WHERE x.conrelid = b.oid AND x.contype = 'c' AND starts_with(x.conname, $4) ORDER BY 1) END
+            WHERE x.conrelid = b.oid AND x.contype = 'c' AND starts_with(x.conname, $4) ORDER BY 1) END,
+       CASE WHEN b.expr = 'DEFAULT' THEN ARRAY(SELECT f.proname::text FROM pg_trigger x JOIN pg_proc f ON f.oid = x.tgfoid
+            WHERE x.tgrelid = b.oid AND x.tgname = $5 ORDER BY 1) END
 FROM child b JOIN pg_namespace n ON n.oid = b.relnamespace`
 }
 
@@ -97,7 +99,7 @@ type childRow struct {
 	pending            *bool
 	bound              *string // FOR VALUES …, or DEFAULT
 	bounded            *bool
-	proofs             []string
+	proofs, moves      []string
 }
 
 // Read reads the tables in one query: in the order given, one Set for each, or one for each branch (by depth and name) of
@@ -111,7 +113,7 @@ func Read(ctx context.Context, q pg.Querier, tables []config.Table) ([]Set, erro
 	for i, t := range tables {
 		schemas[i], names[i] = t.Schema, t.Name
 	}
-	rows, err := q.Query(ctx, query(), schemas, names, BoundsCheck, ProofPrefix)
+	rows, err := q.Query(ctx, query(), schemas, names, BoundsCheck, ProofPrefix, MoveTrigger)
 	if err != nil {
 		return nil, fmt.Errorf("read the partitions: %w", err)
 	}
@@ -127,7 +129,7 @@ func scan(r pgx.CollectableRow) (row, error) {
 	c := &x.child
 	err := r.Scan(&x.ord, &x.oid, &x.askedSchema, &x.askedName, &x.exists, &x.askedKind, &x.now,
 		&x.schema, &x.name, &x.depth, &x.column, &x.keyType, &x.keyDef,
-		&c.oid, &c.schema, &c.name, &c.kind, &c.rows, &c.pages, &c.pending, &c.bound, &c.bounded, &c.proofs)
+		&c.oid, &c.schema, &c.name, &c.kind, &c.rows, &c.pages, &c.pending, &c.bound, &c.bounded, &c.proofs, &c.moves)
 	return x, err
 }
 
@@ -199,7 +201,7 @@ func (s *Set) add(r childRow) error {
 
 func (c *childRow) made(key Key) (Child, error) {
 	child := Child{OID: *c.oid, Table: config.Table{Schema: *c.schema, Name: *c.name}, Pending: *c.pending,
-		Kind: rune((*c.kind)[0]), Rows: *c.rows, Pages: *c.pages, Bounded: *c.bounded, Proofs: c.proofs}
+		Kind: rune((*c.kind)[0]), Rows: *c.rows, Pages: *c.pages, Bounded: *c.bounded, Proofs: c.proofs, Moves: c.moves}
 	if *c.bound == isDefault {
 		return child, nil
 	}

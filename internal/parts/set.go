@@ -17,6 +17,10 @@ const BoundsCheck = "pgtender_bounds"
 // is attached beside it. One that is met at another time was left by a crash.
 const ProofPrefix = "pgtender_not_in_"
 
+// MoveTrigger stands on a DEFAULT partition while its rows are copied to where they belong. One that is met while nobody does
+// so was left by a crash.
+const MoveTrigger = "pgtender_move"
+
 // Range is what a partition holds: from Lower up to, not including, Upper.
 type Range struct{ Lower, Upper Bound }
 
@@ -37,7 +41,8 @@ type Child struct {
 	Rows    int64 // the planner's estimate; -1: never analysed
 	Pages   int64 // as of the last VACUUM or ANALYZE
 	Bounded bool  // has a valid CHECK named BoundsCheck
-	Proofs  []string
+	// Of a DEFAULT partition, what a crash may have left: CHECKs named ProofPrefix…, functions of triggers named MoveTrigger.
+	Proofs, Moves []string
 }
 
 // Set is one partitioned table with its partitions, in one reading.

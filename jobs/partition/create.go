@@ -26,6 +26,7 @@ type outcome struct {
 	made    []made
 	refused []error // each names its partition; the others were made all the same
 	locks   []parts.Lock
+	whole   bool // what failed for all would fail for each
 }
 
 type made struct {
@@ -45,14 +46,20 @@ func (j *Job) create(ctx context.Context, r *jobs.Run, policy config.Partition, 
 			if found, err = j.look(ctx, group); err != nil {
 				return outcome{}, err
 			}
+			how, err := j.choose(ctx, group, found)
 			switch {
-			case found.total() > 0:
-				err = j.mayMove(ctx, group, found)
-			case found.Bytes > j.ScanBytes:
-				err = j.prove(ctx, r, group)
-			}
-			if err != nil {
+			case err != nil:
 				return outcome{}, err
+			case how == moveAside:
+				o, err := j.moveAside(ctx, r, policy, group)
+				for i := range o.made {
+					o.made[i].moved = found.of(o.made[i].design)
+				}
+				return o, failed(group, err)
+			case how == proveFirst:
+				if err := j.prove(ctx, r, group); err != nil {
+					return outcome{}, err
+				}
 			}
 		}
 		var o outcome

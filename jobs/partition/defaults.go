@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -19,10 +20,11 @@ import (
 //
 //   - a small DEFAULT without such rows is left to ATTACH: reading it is short;
 //   - of a large one, a CHECK proves that it has none. It is added NOT VALID, validated while others work, and
-//     dropped again with the attach. In between a row of the new range is refused, not lost;
+//     dropped again with the attach. In between a row of the new range is refused, not lost, so this is not done for a range that
+//     has begun or soon will;
 //   - a few rows of the range are moved in the transaction that attaches, under a lock on the parent, so that nobody ever
 //     misses them;
-//   - many rows are refused by name: moving them would make everybody wait.
+//   - many rows are copied before, with all the others: see move.
 
 // besides is what a look at the DEFAULT partition found.
 type besides struct {
@@ -98,7 +100,15 @@ func (d design) disprove() string {
 
 // tidy drops proofs that a crash left: they would refuse rows for ever.
 func (j *Job) tidy(ctx context.Context, run *jobs.Run, set *parts.Set) error {
-	if run.DryRun || set.Default == nil || len(set.Default.Proofs) == 0 {
+	if run.DryRun || set.Default == nil {
+		return nil
+	}
+	if len(set.Default.Moves) > 0 {
+		if err := j.discard(ctx, set, set.Default.Moves); err != nil {
+			return err
+		}
+	}
+	if len(set.Default.Proofs) == 0 {
 		return nil
 	}
 	var drops []string
@@ -119,61 +129,100 @@ func (j *Job) tidy(ctx context.Context, run *jobs.Run, set *parts.Set) error {
 	return nil
 }
 
-// obstacles lists what makes moving rows out of the DEFAULT partition unsafe: each would take the DELETE for more
-// than it is.
-func (j *Job) obstacles(ctx context.Context, d design) ([]string, error) {
-	def := d.set.Default
+// obstacle is what stands in the way of moving rows out of the DEFAULT partition.
+type obstacle struct {
+	What  string
+	Aside bool // also when they are copied, and the DEFAULT partition is replaced
+}
+
+// obstacles lists what makes moving rows out of the DEFAULT partition unsafe: some would take the DELETE for more
+// than it is, some would be lost with a DEFAULT partition that is replaced.
+func (j *Job) obstacles(ctx context.Context, set *parts.Set) ([]obstacle, error) {
+	def := set.Default
 	if def.Kind != 'r' {
-		return []string{"it is not an ordinary table"}, nil
+		return []obstacle{{"it is not an ordinary table", true}}, nil
 	}
 	rows, err := j.Pool.Query(ctx, `
 		WITH RECURSIVE up AS (SELECT $1::oid AS oid UNION ALL SELECT i.inhparent FROM up u JOIN pg_inherits i ON i.inhrelid = u.oid)
-		SELECT DISTINCT what FROM (
+		SELECT what, bool_or(aside) FROM (
 			SELECT CASE WHEN t.tgisinternal THEN format('foreign key %s of %s points to its rows', k.conname, k.conrelid::regclass)
-			       ELSE format('trigger %s would take the moved rows for deleted ones', t.tgname) END AS what
+			       ELSE format('trigger %s would take the moved rows for deleted ones', t.tgname) END AS what, t.tgisinternal OR t.tgparentid = 0 AS aside
 			FROM pg_trigger t LEFT JOIN pg_constraint k ON k.oid = t.tgconstraint
 			WHERE t.tgrelid = $1 AND t.tgtype & 8 <> 0 AND t.tgenabled <> 'D'
 			UNION ALL
-			SELECT format('rule %s would take the moved rows for deleted ones', rulename) FROM pg_rewrite WHERE ev_class = $1 AND ev_type = '4'
+			SELECT format('trigger %s is on it alone', tgname), true FROM pg_trigger
+			WHERE tgrelid = $1 AND NOT tgisinternal AND tgparentid = 0 AND NOT (tgtype & 8 <> 0 AND tgenabled <> 'D') AND NOT starts_with(tgname, $2)
 			UNION ALL
-			SELECT format('publication %s would send the deletion of the moved rows, and not their insertion', p.pubname)
+			SELECT format('rule %s would take the moved rows for deleted ones', rulename), true FROM pg_rewrite WHERE ev_class = $1
+			UNION ALL
+			SELECT format('policy %s is on it alone', polname), true FROM pg_policy WHERE polrelid = $1
+			UNION ALL
+			SELECT format('view %s reads it', r.ev_class::regclass), true FROM pg_depend d JOIN pg_rewrite r ON r.oid = d.objid
+			WHERE d.classid = 'pg_rewrite'::regclass AND d.refclassid = 'pg_class'::regclass AND d.refobjid = $1 AND r.ev_class <> $1
+			UNION ALL
+			SELECT format('publication %s would send the deletion of the moved rows, and not their insertion', p.pubname), true
 			FROM pg_publication p
 			WHERE p.puballtables OR EXISTS (SELECT FROM pg_publication_rel r JOIN up ON r.prrelid = up.oid WHERE r.prpubid = p.oid)
 			   OR EXISTS (SELECT FROM pg_publication_namespace n JOIN pg_class c ON c.relnamespace = n.pnnspid JOIN up ON up.oid = c.oid WHERE n.pnpubid = p.oid)
-		) found ORDER BY what`, def.OID)
+		) found GROUP BY what ORDER BY what`, def.OID, parts.MoveTrigger)
 	if err != nil {
 		return nil, fmt.Errorf("look for what hinders moving rows out of %s: %w", def.Table, err)
 	}
-	list, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[obstacle])
 	if err != nil {
 		return nil, fmt.Errorf("look for what hinders moving rows out of %s: %w", def.Table, err)
 	}
 	return list, nil
 }
 
-// mayMove says whether the rows found in the DEFAULT partition may be moved while others wait; if not, the error
-// names them and what a person can do.
-func (j *Job) mayMove(ctx context.Context, group []design, found besides) error {
-	i := slices.IndexFunc(group, func(d design) bool { return found.of(d) > 0 })
-	d := group[i]
-	why, err := j.obstacles(ctx, d)
+// way is how new partitions come beside a DEFAULT one.
+type way int
+
+const (
+	attachOnly way = iota // no row of theirs is there, and reading it is short
+	proveFirst            // no row of theirs is there, and it is large
+	moveAtOnce            // a few rows, in the transaction that attaches
+	moveAside             // many: they are copied before
+)
+
+// soon is how near the time of a new range may be for its rows to be refused while the DEFAULT partition is proved to have none.
+const soon = time.Hour
+
+// choose says how to go about it. The error is a refusal: it names the rows and what a person can do.
+func (j *Job) choose(ctx context.Context, group []design, found besides) (way, error) {
+	few := found.total() <= j.MoveRows && found.Bytes <= j.MoveBytes
+	set := group[0].set
+	near := group[0].want.Lower.Compare(set.Key.At(set.Key.FromInstant(set.Now.Add(soon), j.Location))) <= 0
+	switch {
+	case found.total() == 0 && found.Bytes <= j.ScanBytes:
+		return attachOnly, nil
+	case found.total() == 0 && !near:
+		return proveFirst, nil
+	}
+	all, err := j.obstacles(ctx, set)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	if found.total() > j.MoveRows {
-		why = append(why, fmt.Sprintf("moving more than %d would make others wait", j.MoveRows))
+	if few && len(all) == 0 {
+		return moveAtOnce, nil
 	}
-	if found.Bytes > j.MoveBytes {
-		why = append(why, fmt.Sprintf("reading its %d MB would make others wait", found.Bytes>>20))
+	var why []string
+	for _, o := range all {
+		if o.Aside {
+			why = append(why, o.What)
+		}
 	}
-	if len(why) == 0 {
-		return nil
+	switch {
+	case len(why) == 0:
+		return moveAside, nil
+	case found.total() == 0:
+		return proveFirst, nil // nothing is to be moved
 	}
-	table := d.set.Default.Table
-	return &Refusal{
-		Table: d.set.Asked,
+	d := group[slices.IndexFunc(group, func(d design) bool { return found.of(d) > 0 })]
+	return 0, &Refusal{
+		Table: set.Asked,
 		What: fmt.Sprintf("the DEFAULT partition %s holds %s that belong into %s (%s), and are not moved: %s",
-			table, rowCount(found.of(d)), d.name, d.set.Key.ForValues(d.want.Range), strings.Join(why, "; ")),
+			set.Default.Table, rowCount(found.of(d)), d.name, set.Key.ForValues(d.want.Range), strings.Join(why, "; ")),
 		Advice: "When others may wait, move them in one transaction:\n" + script(d.byHand()),
 	}
 }

@@ -3,7 +3,7 @@
 // A policy wants the current interval and so many whole ones after it, counted from now and never from the data. What of that
 // no partition holds, whoever made the others and however wide they are, is made: a table LIKE the parent
 // with a CHECK of its bounds, given what LIKE does not bring, and attached under SHARE UPDATE EXCLUSIVE with a short
-// lock_timeout, each partition in one transaction of its own, so that a crash leaves either all of it or nothing.
+// lock_timeout, the partitions of one table in one transaction, so that a crash leaves either all of it or nothing.
 package partition
 
 import (
@@ -30,7 +30,7 @@ type Job struct {
 	Location *time.Location // where intervals begin
 	Patience pg.Patience
 
-	MoveRows  int64 // at most so many rows are moved out of a DEFAULT partition for one new partition, while others wait
+	MoveRows  int64 // up to so many rows leave a DEFAULT partition while others wait; more are copied before
 	MoveBytes int64 // and only if its heap is no larger
 	ScanBytes int64 // a DEFAULT partition up to this size is read under a strong lock; above it a CHECK is validated before
 }
@@ -232,6 +232,7 @@ func (j *Job) do(ctx context.Context, run *jobs.Run, c *chore, group []design, p
 		}
 	}
 	var busy *pg.BusyError
+	var refusal *Refusal
 	switch {
 	case err == nil:
 		p.errs = append(p.errs, o.refused...)
@@ -239,7 +240,7 @@ func (j *Job) do(ctx context.Context, run *jobs.Run, c *chore, group []design, p
 	case errors.As(err, &busy) || ctx.Err() != nil:
 		p.errs = append(p.errs, parts.Busy(context.WithoutCancel(ctx), j.Pool, err, o.locks))
 		return false
-	case len(group) == 1:
+	case len(group) == 1 || o.whole && !errors.As(err, &refusal):
 		p.errs = append(p.errs, err)
 		return true
 	}
@@ -262,13 +263,14 @@ func (j *Job) rehearse(ctx context.Context, run *jobs.Run, group []design, p *pa
 		if found, err = j.look(ctx, group); err != nil {
 			return err
 		}
-		if found.total() > 0 {
-			err = j.mayMove(ctx, group, found)
-		} else if found.Bytes > j.ScanBytes {
-			run.Say("-- beforehand, CHECKs on %s are added NOT VALID, validated, and dropped after the attach", group[0].set.Default.Table)
-		}
-		if err != nil {
+		how, err := j.choose(ctx, group, found)
+		switch {
+		case err != nil:
 			return err
+		case how == proveFirst:
+			run.Say("-- beforehand, CHECKs on %s are added NOT VALID, validated, and dropped after the attach", group[0].set.Default.Table)
+		case how == moveAside:
+			return j.rehearseMove(ctx, run, group, found, p)
 		}
 	}
 	for _, d := range group {

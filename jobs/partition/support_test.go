@@ -180,8 +180,10 @@ func (b *bench) refused(p config.Partition, words ...string) {
 // counter counts what is sent to the server.
 type counter struct{ n atomic.Int64 }
 
-func (c *counter) TraceQueryStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQueryStartData) context.Context {
-	c.n.Add(1)
+func (c *counter) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.TraceQueryStartData) context.Context {
+	if !strings.HasPrefix(data.SQL, "SET search_path") { // of a session that the pool has just opened
+		c.n.Add(1)
+	}
 	return ctx
 }
 
