@@ -61,7 +61,7 @@ const aclSQL = `
 		SELECT 'pg_proc', p.oid, 'f', p.proowner, p.proacl, NULL, '', false FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace WHERE n.nspname = ANY($2)
 		UNION ALL
 		SELECT 'pg_type', t.oid, 'T', t.typowner, t.typacl, NULL, '', false FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace WHERE n.nspname = ANY($2)
-			AND t.typtype IN ('e', 'd')
+			AND (t.typtype IN ('e', 'd', 'r') OR t.typtype = 'c' AND t.typrelid IN (SELECT c.oid FROM pg_class c WHERE c.relkind = 'c'))
 		UNION ALL
 		SELECT 'pg_namespace', n.oid, 'n', n.nspowner, n.nspacl, i.initprivs, '', false FROM pg_namespace n
 		LEFT JOIN pg_init_privs i ON i.classoid = 'pg_namespace'::regclass AND i.objoid = n.oid AND i.objsubid = 0 WHERE n.nspname = ANY($2)

@@ -52,6 +52,9 @@ func Read(ctx context.Context, q pg.Querier, scope Scope) (*Snapshot, error) {
 		{"extensions", r.readExtensions},
 		{"types", r.readTypes},
 		{"relations", r.readRelations},
+		{"composite types", r.readComposites},
+		{"range types", r.readRanges},
+		{"collations", r.readCollations},
 		{"views", r.readViews},
 		{"sequences", r.readSequences},
 		{"columns", r.readColumns},
@@ -59,11 +62,14 @@ func Read(ctx context.Context, q pg.Querier, scope Scope) (*Snapshot, error) {
 		{"indexes", r.readIndexes},
 		{"extended statistics", r.readStatistics},
 		{"routines", r.readRoutines},
+		{"aggregates", r.readAggregates},
+		{"event triggers", r.readEventTriggers},
 		{"triggers", r.readTriggers},
 		{"policies", r.readPolicies},
 		{"rules", r.readRules},
 		{"declared privileges", r.readPrivileges},
 		{"roles", r.readRoles},
+		{"partitions", r.readPartitionExtras},
 		{"unmanaged objects", r.readUnmanaged},
 		{"dependencies", r.readDependencies},
 		{"owners and privileges", r.readGrants},
@@ -95,6 +101,8 @@ type reader struct {
 	unmanaged []Unmanaged
 	left      map[string]bool
 	children  []Child
+
+	partitions []uint32 // that are compared
 
 	roles, defaultGrantees []string
 	compared               map[string]bool // of what the privileges are

@@ -24,7 +24,7 @@ type relation struct {
 	populated                               bool
 }
 
-var relKinds = map[string]Kind{"r": Table, "p": Table, "v": View, "m": MatView, "S": Sequence}
+var relKinds = map[string]Kind{"r": Table, "p": Table, "v": View, "m": MatView, "S": Sequence, "c": Composite}
 
 // relationsSQL lists all relations that can be an object of their own in the managed schemas, and every partition
 // of the database: those of a managed table may live elsewhere. It prints nothing that needs a lock on them.
@@ -101,8 +101,6 @@ func (r *reader) placeRelation(c *relation) {
 		return
 	case c.kind == "f":
 		display.Kind = "foreign table"
-	case c.kind == "c":
-		display.Kind = "composite type"
 	case c.typed:
 		display.Kind = "typed table"
 	}
@@ -119,8 +117,12 @@ func (r *reader) placeRelation(c *relation) {
 	r.refs[ref{"pg_type", c.arrayType, 0}] = c.key
 	o := r.put(ref{"pg_class", c.oid, 0}, c.key)
 	o.set(FactComment, c.comment)
-	if c.kind == "S" {
+	switch c.kind {
+	case "S":
 		o.set(FactPersistence, c.persistence)
+		return
+	case "c":
+		o.Facts = nil // its comment is the type's: see readComposites
 		return
 	}
 	o.set(FactOptions, join(c.options, c.toastOptions)).set(FactAccessMethod, c.accessMethod).set(FactTablespace, c.tablespace)
@@ -163,6 +165,10 @@ func (r *reader) placePartition(c *relation, all map[uint32]*relation, under map
 	}
 	if r.scope.policy(root.key) {
 		under[root.key]++
+		return
+	}
+	if r.scope.Declaring || slices.Contains(r.scope.Partitioned, root.key) {
+		r.placeDeclared(c, parent)
 		return
 	}
 	r.unmanage("partition", qualified(c.schema, c.name), "of "+root.key.String()+", which no partition policy names")

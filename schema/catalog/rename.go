@@ -52,15 +52,19 @@ func (r Rename) statement(from, to string) string {
 		return fmt.Sprintf("ALTER TABLE %s RENAME CONSTRAINT %s TO %s", pg.Ident(k.Schema, k.Table), pg.Ident(from), pg.Ident(to))
 	case Trigger, Policy, Rule:
 		return fmt.Sprintf("ALTER %s %s ON %s RENAME TO %s", strings.ToUpper(string(k.Kind)), pg.Ident(from), pg.Ident(k.Schema, k.Table), pg.Ident(to))
-	case Function, Procedure:
+	case Partition:
+		return fmt.Sprintf("ALTER TABLE %s RENAME TO %s", pg.Ident(k.Schema, from), pg.Ident(to))
+	case Function, Procedure, Aggregate:
 		return fmt.Sprintf("ALTER %s %s%s RENAME TO %s", strings.ToUpper(string(k.Kind)), pg.Ident(k.Schema, from), arguments(k), pg.Ident(to))
-	case Enum:
+	case EventTrigger:
+		return fmt.Sprintf("ALTER EVENT TRIGGER %s RENAME TO %s", pg.Ident(from), pg.Ident(to))
+	case Enum, Composite, Range:
 		return fmt.Sprintf("ALTER TYPE %s RENAME TO %s", pg.Ident(k.Schema, from), pg.Ident(to))
 	}
 	return fmt.Sprintf("ALTER %s %s RENAME TO %s", strings.ToUpper(string(k.Kind)), pg.Ident(k.Schema, from), pg.Ident(to))
 }
 
-func isRoutine(k Kind) bool { return k == Function || k == Procedure }
+func isRoutine(k Kind) bool { return k == Function || k == Procedure || k == Aggregate }
 
 // BareName is the name of an object, of a routine without its arguments.
 func BareName(k Key) string {

@@ -4,10 +4,10 @@ package catalog
 func (r *reader) readRoutines() error {
 	return r.each(`
 		SELECT p.oid, n.nspname, p.proname, quote_ident(p.proname) || '(' || oidvectortypes(p.proargtypes) || ')', p.prokind::text,
-			CASE WHEN p.prokind = 'a' THEN '' ELSE pg_get_functiondef(p.oid) END, coalesce(d.description, '')
+			pg_get_functiondef(p.oid), coalesce(d.description, '')
 		FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
 		LEFT JOIN pg_description d ON d.classoid = 'pg_proc'::regclass AND d.objoid = p.oid AND d.objsubid = 0
-		WHERE n.nspname = ANY($1)
+		WHERE n.nspname = ANY($1) AND p.prokind <> 'a'
 		AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = 'pg_proc'::regclass AND e.objid = p.oid AND e.deptype IN ('e', 'i'))`,
 		[]any{r.schemas}, func(scan func(...any) error) error {
 			var oid uint32
@@ -16,18 +16,12 @@ func (r *reader) readRoutines() error {
 				return err
 			}
 			k := Key{Kind: Function, Schema: schema, Name: name}
-			switch kind {
-			case "p":
+			if kind == "p" {
 				k.Kind = Procedure
-			case "a":
-				k.Kind = "aggregate"
 			}
-			switch {
-			case r.scope.excludes(schema, plain):
+			if r.scope.excludes(schema, plain) {
 				r.leave(k.String())
-			case kind == "a":
-				r.unmanage("aggregate", qualified(schema, name), "")
-			default:
+			} else {
 				r.put(ref{"pg_proc", oid, 0}, k).set(FactDefinition, definition).set(FactComment, comment)
 			}
 			return nil

@@ -15,12 +15,17 @@ type Kind string
 // The managed kinds. Column, Constraint, Trigger, Policy and Rule belong to a table or view: Key.Table names it.
 // Index has Key.Table too, though its name is unique in its schema.
 const (
-	Schema     Kind = "schema"
-	Extension  Kind = "extension"
-	Enum       Kind = "enum"
-	Domain     Kind = "domain"
-	Sequence   Kind = "sequence" // stand-alone or OWNED BY; those of identity columns are part of their column
-	Table      Kind = "table"    // also partitioned
+	Schema    Kind = "schema"
+	Extension Kind = "extension"
+	Enum      Kind = "enum"
+	Domain    Kind = "domain"
+	Composite Kind = "composite type"
+	Range     Kind = "range type"
+	Collation Kind = "collation"
+	Sequence  Kind = "sequence" // stand-alone or OWNED BY; those of identity columns are part of their column
+	Table     Kind = "table"    // also partitioned
+	// Partition is one that the sources declare; see Scope.Partitioned.
+	Partition  Kind = "partition"
 	Column     Kind = "column"
 	Constraint Kind = "constraint" // primary key, unique, exclusion, foreign key, check, not null
 	Index      Kind = "index"      // those that no constraint made
@@ -29,12 +34,21 @@ const (
 	MatView    Kind = "materialized view"
 	Function   Kind = "function"
 	Procedure  Kind = "procedure"
-	Trigger    Kind = "trigger"
-	Policy     Kind = "policy"
-	Rule       Kind = "rule"
+	Aggregate  Kind = "aggregate"
+	// EventTrigger is one whose function is in a managed schema.
+	EventTrigger Kind = "event trigger"
+	Trigger      Kind = "trigger"
+	Policy       Kind = "policy"
+	Rule         Kind = "rule"
 	// DefaultPrivileges are what ALTER DEFAULT PRIVILEGES says for one role, one schema or all, and one kind of objects.
 	DefaultPrivileges Kind = "default privileges"
 )
+
+// Kinds are all managed kinds.
+func Kinds() []Kind {
+	return []Kind{Schema, Extension, Enum, Domain, Composite, Range, Collation, Sequence, Table, Partition, Column, Constraint, Index, Statistics,
+		View, MatView, Function, Procedure, Aggregate, EventTrigger, Trigger, Policy, Rule, DefaultPrivileges}
+}
 
 // Key identifies an object within one database.
 type Key struct {
@@ -114,6 +128,9 @@ const (
 	FactNotNullName  = "not null name"    // of a domain's NOT NULL
 	FactIndexComment = "index comment"    // of a constraint's index: COMMENT ON INDEX
 	FactPrivileges   = "privileges"       // "compared" where the sources declare privileges of the object
+	FactAttributes   = "attributes"       // of a composite type: as in CREATE TYPE
+	FactPartitionOf  = "partition of"     // of a partition: the parent, quoted where needed
+	FactBound        = "bound"            // of a partition: FOR VALUES …, or DEFAULT
 	FactSeqComment   = "sequence comment" // of an identity column's sequence
 )
 
@@ -166,8 +183,8 @@ func (o *Object) Fact(name string) string {
 	return ""
 }
 
-// Child is a partition. None is compared: those below a table under a policy are the policy's, and the others
-// are Unmanaged too.
+// Child is a partition, whether it is compared or not: those below a table under a policy are the policy's, others are objects
+// where the sources declare any of their table's, and else Unmanaged.
 type Child struct {
 	Parent, Table Key
 	Bound         string // pg_get_expr(relpartbound)

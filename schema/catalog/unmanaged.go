@@ -25,14 +25,16 @@ func inSchemas() []string {
 			WHERE n.nspname = ANY($1) AND ` + notMember(class, "x.oid")
 	}
 	return []string{
-		`SELECT CASE t.typtype WHEN 'r' THEN 'range type' WHEN 'b' THEN 'base type' ELSE 'shell type' END, n.nspname::text, t.typname::text
-			FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace WHERE n.nspname = ANY($1) AND t.typtype IN ('r', 'b', 'p')
+		`SELECT CASE t.typtype WHEN 'r' THEN 'range type with a canonical function' WHEN 'b' THEN 'base type' ELSE 'shell type' END, n.nspname::text, t.typname::text
+			FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace LEFT JOIN pg_range g ON g.rngtypid = t.oid
+			WHERE n.nspname = ANY($1) AND (t.typtype IN ('b', 'p') OR t.typtype = 'r' AND g.rngcanonical <> 0)
 			AND NOT EXISTS (SELECT FROM pg_type e WHERE e.typarray = t.oid) AND ` + notMember("pg_type", "t.oid"),
 		`SELECT 'operator', n.nspname::text, o.oprname || '(' || coalesce(format_type(nullif(o.oprleft, 0), NULL), 'NONE') || ', ' || format_type(o.oprright, NULL) || ')'
 			FROM pg_operator o JOIN pg_namespace n ON n.oid = o.oprnamespace WHERE n.nspname = ANY($1) AND ` + notMember("pg_operator", "o.oid"),
 		simple("operator class", "pg_opclass", "opcname", "opcnamespace"),
 		simple("operator family", "pg_opfamily", "opfname", "opfnamespace"),
-		simple("collation", "pg_collation", "collname", "collnamespace"),
+		`SELECT 'ordered-set aggregate', n.nspname::text, p.proname || '(' || oidvectortypes(p.proargtypes) || ')' FROM pg_aggregate a JOIN pg_proc p ON p.oid = a.aggfnoid
+			JOIN pg_namespace n ON n.oid = p.pronamespace WHERE n.nspname = ANY($1) AND a.aggkind <> 'n' AND ` + notMember("pg_proc", "p.oid"),
 		simple("conversion", "pg_conversion", "conname", "connamespace"),
 		simple("text search configuration", "pg_ts_config", "cfgname", "cfgnamespace"),
 		simple("text search dictionary", "pg_ts_dict", "dictname", "dictnamespace"),
@@ -71,7 +73,8 @@ func databaseWide() []string {
 		`SELECT 'foreign-data wrapper', '', x.fdwname::text FROM pg_foreign_data_wrapper x WHERE ` + own("pg_foreign_data_wrapper"),
 		`SELECT 'foreign server', '', x.srvname::text FROM pg_foreign_server x WHERE ` + own("pg_foreign_server"),
 		`SELECT 'user mapping', '', usename || ' on ' || srvname FROM pg_user_mappings`,
-		`SELECT 'event trigger', '', x.evtname::text FROM pg_event_trigger x WHERE ` + own("pg_event_trigger"),
+		`SELECT 'event trigger', '', x.evtname::text FROM pg_event_trigger x WHERE ` + own("pg_event_trigger") + `
+			AND NOT EXISTS (SELECT FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace WHERE p.oid = x.evtfoid AND n.nspname = ANY($1) AND ` + notMember("pg_proc", "p.oid") + ")",
 		`SELECT 'publication', '', x.pubname::text FROM pg_publication x`,
 		`SELECT 'subscription', '', x.subname::text FROM pg_subscription x WHERE x.subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())`,
 		`SELECT 'security label', '', coalesce(pg_describe_object(x.classoid, x.objoid, x.objsubid), '') || ' by ' || x.provider FROM pg_seclabel x`,

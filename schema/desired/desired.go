@@ -95,6 +95,12 @@ func Load(ctx context.Context, o Options) (*Result, error) {
 		return nil, err
 	}
 	scope := r.scope
+	scope.Partitioned = catalog.DeclaredPartitions(snap)
+	for _, k := range scope.Partitioned {
+		if old := oldNames(r.renames)(k); old != k {
+			scope.Partitioned = append(scope.Partitioned, old)
+		}
+	}
 	scope.Declaring, scope.Privileges = false, r.privileges(snap)
 	scope.Extensions = []string{}
 	for _, obj := range snap.Objects {
@@ -306,13 +312,14 @@ func (r *run) offences(ctx context.Context, snap *catalog.Snapshot) (map[string]
 	for _, u := range snap.Unmanaged {
 		what := u.Kind + " " + u.Name
 		if u.Kind == "partition" {
-			out[what] = what + ": partitions are made by policies: remove it, and name its table in a partition block of atlas.hcl"
+			out[what] = what + ": it is " + u.Reason + ": remove it, or add the schema to schemas in atlas.hcl"
 			continue
 		}
 		out[what] = what + ": this kind of object cannot be compared yet, so it cannot be declared: remove it and create it by hand"
 	}
 	for _, c := range snap.Children {
-		if what := "partition " + c.Table.Schema + "." + c.Table.Name; out[what] == "" {
+		_, declared := snap.Lookup(catalog.Key{Kind: catalog.Partition, Schema: c.Table.Schema, Name: c.Table.Name})
+		if what := "partition " + c.Table.Schema + "." + c.Table.Name; !declared && out[what] == "" && !slices.Contains(snap.LeftAlone, what) {
 			out[what] = what + ": a policy of atlas.hcl makes the partitions of " + c.Parent.String() + ": remove it from the sources"
 		}
 	}

@@ -54,7 +54,9 @@ func (l *loader) settings(ctx context.Context, wanted []string) error {
 	}
 	base := "SET LOCAL search_path = " + l.path + "; SET LOCAL check_function_bodies = off; SET LOCAL client_min_messages = error; " +
 		"SET LOCAL default_tablespace = ''; SET LOCAL default_table_access_method = 'heap'; SET LOCAL xmloption = content; " +
-		"SET LOCAL default_toast_compression = 'pglz'; SET LOCAL row_security = on"
+		"SET LOCAL default_toast_compression = 'pglz'; SET LOCAL row_security = on; " +
+		// Declared event triggers are compared, not fired. Only a superuser can have made one, and can say so.
+		"SELECT pg_catalog.set_config('event_triggers', 'off', true) FROM pg_catalog.pg_roles WHERE rolname = current_user AND rolsuper"
 	if _, err := l.scratch.tx.Exec(ctx, base); err != nil {
 		return fmt.Errorf("prepare the scratch database: %w", err)
 	}

@@ -390,7 +390,7 @@ func TestManagedSchemas(t *testing.T) {
 	t.Run("outside", func(t *testing.T) {
 		_, err := load(t, map[string]string{"a.sql": "CREATE TABLE app.t (a integer);\nCREATE TABLE public.t (a integer);\nCREATE TYPE public.c AS (a integer);\nCREATE SCHEMA more;"}, given("app"))
 		want := "a.sql:2:1: table public.t is in schema public, which is not managed: remove it, or add the schema to schemas in atlas.hcl (now: app)\n    CREATE TABLE public.t (a integer)\n" +
-			"a.sql:3:1: composite type public.c is in a schema, which is not managed: remove it, or add the schema to schemas in atlas.hcl (now: app)\n    CREATE TYPE public.c AS (a integer)\n" +
+			"a.sql:3:1: composite type public.c is in schema public, which is not managed: remove it, or add the schema to schemas in atlas.hcl (now: app)\n    CREATE TYPE public.c AS (a integer)\n" +
 			"a.sql:4:1: schema more, which is not managed: remove it, or add the schema to schemas in atlas.hcl (now: app)\n    CREATE SCHEMA more"
 		if err == nil || cmp.Diff(want, err.Error()) != "" {
 			t.Errorf("(-want +got)\n%s", cmp.Diff(want, fmt.Sprint(err)))

@@ -88,7 +88,7 @@ func weight(r catalog.Rename) int {
 	switch k := r.Key; {
 	case r.Label != "", k.Table != "":
 		return 0
-	case k.Kind == catalog.Function || k.Kind == catalog.Procedure:
+	case k.Kind == catalog.Function || k.Kind == catalog.Procedure || k.Kind == catalog.Aggregate:
 		return 1
 	}
 	return 2

@@ -11,8 +11,9 @@ import (
 // createdKinds are the kinds that a word after CREATE may make.
 func createdKinds(kind string) []catalog.Kind {
 	return map[string][]catalog.Kind{
-		"TABLE": {catalog.Table}, "VIEW": {catalog.View}, "MATERIALIZED VIEW": {catalog.MatView}, "INDEX": {catalog.Index},
-		"SEQUENCE": {catalog.Sequence}, "TYPE": {catalog.Enum}, "DOMAIN": {catalog.Domain},
+		"TABLE": {catalog.Table, catalog.Partition}, "VIEW": {catalog.View}, "MATERIALIZED VIEW": {catalog.MatView}, "INDEX": {catalog.Index},
+		"SEQUENCE": {catalog.Sequence}, "TYPE": {catalog.Enum, catalog.Composite, catalog.Range}, "COLLATION": {catalog.Collation},
+		"AGGREGATE": {catalog.Aggregate}, "EVENT TRIGGER": {catalog.EventTrigger}, "DOMAIN": {catalog.Domain},
 		"FUNCTION": {catalog.Function}, "PROCEDURE": {catalog.Procedure}, "TRIGGER": {catalog.Trigger}, "POLICY": {catalog.Policy},
 		"RULE": {catalog.Rule}, "STATISTICS": {catalog.Statistics}, "SCHEMA": {catalog.Schema}, "EXTENSION": {catalog.Extension},
 	}[kind]

@@ -47,6 +47,8 @@ func (b *builder) buildCreate(k catalog.Key, want *catalog.Object) {
 	switch k.Kind {
 	case catalog.Table:
 		b.createTable(k, want)
+	case catalog.Partition:
+		b.createPartition(k, want)
 	case catalog.Column:
 		if b.ownerFate(b.want, k) != create {
 			b.addColumn(k, want)
@@ -78,6 +80,8 @@ func (b *builder) createOther(k catalog.Key, want *catalog.Object) {
 		s.SQL = "CREATE TYPE " + name(k) + " AS ENUM (" + want.Fact(catalog.FactLabels) + ")"
 	case catalog.Domain:
 		s.SQL = createDomain(k, want)
+	case catalog.Composite:
+		s.SQL = "CREATE TYPE " + name(k) + " AS (" + want.Fact(catalog.FactAttributes) + ")"
 	case catalog.Sequence:
 		s.SQL = createSequence(k, want)
 	case catalog.View, catalog.MatView:
@@ -146,7 +150,9 @@ func (b *builder) createExtras(k catalog.Key, want *catalog.Object) {
 		return
 	case catalog.Domain:
 		b.domainConstraintComments(k, nil, want)
-	case catalog.Trigger, catalog.Rule:
+	case catalog.Composite:
+		b.attributeComments(k, nil, want)
+	case catalog.Trigger, catalog.Rule, catalog.EventTrigger:
 		if want.Fact(catalog.FactEnabled) != "" {
 			extra = append(extra, b.setEnabled(k, want))
 		}
@@ -167,6 +173,8 @@ func (b *builder) buildDrop(k catalog.Key, live *catalog.Object) {
 	switch k.Kind {
 	case catalog.Table:
 		b.dropTable(k, live)
+	case catalog.Partition:
+		b.dropPartition(k, live)
 	case catalog.Column:
 		b.dropColumn(k, live)
 	case catalog.Constraint:
@@ -190,6 +198,9 @@ func (b *builder) dropOther(k catalog.Key, live *catalog.Object) {
 		}
 	}
 	switch k.Kind {
+	case catalog.Composite:
+		s.Lock = on(accessExclusive, k.String())
+		gone("whatever uses " + k.String() + " fails afterwards")
 	case catalog.View, catalog.MatView:
 		s.Lock = on(accessExclusive, k.String())
 		gone("queries that read " + k.String() + " fail afterwards")
@@ -225,10 +236,24 @@ func (b *builder) buildAlter(k catalog.Key, live, want *catalog.Object) {
 		b.alterEnum(k, live, want)
 	case catalog.Domain:
 		b.alterDomain(k, live, want)
+	case catalog.Composite:
+		b.alterComposite(k, live, want)
+	case catalog.Aggregate:
+		d, _ := b.delta(k, catalog.FactDefinition)
+		if d.Declared != "" {
+			b.add(alters, k, Statement{SQL: "CREATE OR REPLACE AGGREGATE" + strings.TrimPrefix(d.Declared, "CREATE AGGREGATE"), Reason: describe(d)})
+			b.cover(k, d.Name)
+		}
+	case catalog.EventTrigger:
+		if b.differsIn(k, catalog.FactEnabled) {
+			b.setEnabled(k, want)
+		}
 	case catalog.Sequence:
 		b.alterSequence(k, live, want)
 	case catalog.Table:
 		b.alterTable(k, live, want)
+	case catalog.Partition:
+		b.alterPartition(k, live, want)
 	case catalog.Column:
 		b.alterColumn(k, live, want)
 	case catalog.Constraint:
@@ -306,7 +331,7 @@ func (b *builder) comment(k catalog.Key) *step {
 		s.Reason = b.describeAll(k, catalog.FactComment)
 	}
 	switch k.Kind {
-	case catalog.Table, catalog.View, catalog.MatView, catalog.Index, catalog.Sequence:
+	case catalog.Table, catalog.Partition, catalog.View, catalog.MatView, catalog.Index, catalog.Sequence:
 		if !fresh {
 			s.Lock = on(shareUpdateExclusive, k.String())
 		}

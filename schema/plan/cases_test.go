@@ -82,7 +82,10 @@ func openCase(t *testing.T, dir string) *testCase {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c.result, c.declared, result.Scope.Policies = result, result.Snapshot, c.scope.Policies
+		if len(result.Scope.Partitioned) == 0 {
+			result.Scope.Policies = c.scope.Policies
+		}
+		c.result, c.declared = result, result.Snapshot
 		c.scope = result.Scope
 		c.live = read(t, c.db, c.scope)
 		return c
@@ -104,7 +107,7 @@ func declaredSource(t *testing.T, dir string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, word := range []string{"-- pgtender:", "GRANT ", "REVOKE ", "ALTER DEFAULT PRIVILEGES"} {
+	for _, word := range []string{"-- pgtender:", "GRANT ", "REVOKE ", "ALTER DEFAULT PRIVILEGES", "PARTITION OF"} {
 		if strings.Contains(string(text), word) {
 			return file
 		}

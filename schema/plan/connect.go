@@ -67,7 +67,7 @@ func (b *builder) connectMaking(k catalog.Key, a *actions) {
 				s.needs(other.make...) // not its comments and options
 				continue
 			}
-			if b.detached[k] && k.Kind == catalog.Column && slices.Contains(a.make, s) && n.Kind != catalog.Enum && n.Kind != catalog.Domain {
+			if b.detached[k] && k.Kind == catalog.Column && slices.Contains(a.make, s) && !isType(n.Kind) {
 				continue // its default waits
 			}
 			s.needs(other.make...)
@@ -153,18 +153,20 @@ func (b *builder) freeFirst(k catalog.Key, s *step) {
 func nameSpaces(o *catalog.Object) []string {
 	relation, typ := "relation "+o.Key.Schema+"."+o.Key.Name, "type "+o.Key.Schema+"."+o.Key.Name
 	switch o.Key.Kind {
-	case catalog.Table, catalog.View, catalog.MatView, catalog.Sequence:
+	case catalog.Table, catalog.Partition, catalog.View, catalog.MatView, catalog.Sequence:
 		return []string{relation, typ}
 	case catalog.Index:
 		return []string{relation}
-	case catalog.Enum, catalog.Domain:
+	case catalog.Composite:
+		return []string{relation, typ}
+	case catalog.Enum, catalog.Domain, catalog.Range:
 		return []string{typ}
 	case catalog.Constraint:
 		if t := o.Fact(catalog.FactConstraintType); t == "p" || t == "u" || t == "x" {
 			return []string{relation, "constraint " + o.Key.Schema + "." + o.Key.Table + "." + o.Key.Name}
 		}
 		return []string{"constraint " + o.Key.Schema + "." + o.Key.Table + "." + o.Key.Name}
-	case catalog.Function, catalog.Procedure:
+	case catalog.Function, catalog.Procedure, catalog.Aggregate:
 		return []string{"routine " + o.Key.Schema + "." + o.Key.Name}
 	case catalog.Column:
 		if o.Fact(catalog.FactIdentity) != "" && o.Fact(catalog.FactSequenceName) == "" {
@@ -213,7 +215,7 @@ func (b *builder) connectNames() {
 // That is no need, and is dropped where something still uses the old one.
 func (b *builder) connectOverloads() {
 	bare := func(k catalog.Key) string { n, _ := scanIdent(k.Name); return k.Schema + "." + n }
-	routine := func(k catalog.Key) bool { return k.Kind == catalog.Function || k.Kind == catalog.Procedure }
+	routine := func(k catalog.Key) bool { return isRoutine(k.Kind) }
 	going := map[string][]*step{}
 	for i := range b.live.Objects {
 		if k := b.live.Objects[i].Key; routine(k) && b.goes(k) {

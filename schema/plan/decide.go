@@ -61,7 +61,11 @@ func (b *builder) mustReplace(k catalog.Key, live, want *catalog.Object) bool {
 		return b.differsIn(k, catalog.FactEnabled, catalog.FactConstraintType) || !constraintAlters(live, want)
 	case catalog.Index:
 		return b.differsIn(k, catalog.FactDefinition, catalog.FactValid)
-	case catalog.Statistics, catalog.MatView, catalog.Policy:
+	case catalog.Composite:
+		return b.differsIn(k, catalog.FactAttributes) && !b.compositeAlters(k, live, want)
+	case catalog.Aggregate:
+		return b.differsIn(k, catalog.FactDefinition) && !slices.Equal(live.Notes.Columns, want.Notes.Columns)
+	case catalog.Statistics, catalog.MatView, catalog.Policy, catalog.Range, catalog.Collation, catalog.EventTrigger:
 		return b.differsIn(k, catalog.FactDefinition)
 	case catalog.View:
 		return b.differsIn(k, catalog.FactDefinition) && !viewReplaces(live, want)
@@ -133,7 +137,8 @@ func (b *builder) follow(d, k catalog.Key) {
 		b.fates[d], b.because[d] = recreate, k
 	}
 	switch d.Kind {
-	case catalog.View, catalog.MatView, catalog.Rule, catalog.Trigger, catalog.Policy, catalog.Function, catalog.Procedure:
+	case catalog.View, catalog.MatView, catalog.Rule, catalog.Trigger, catalog.Policy, catalog.Function, catalog.Procedure,
+		catalog.Aggregate, catalog.EventTrigger:
 		remake()
 	case catalog.Index, catalog.Statistics, catalog.Constraint:
 		if !b.retyped(k) { // the server rebuilds them by itself when a column changes its type
@@ -179,6 +184,12 @@ func (b *builder) vanish(k catalog.Key) {
 	}
 	if owner := ownerOf(b.live, k); owner != nil && b.goes(owner.Key) {
 		b.vanishes[k] = owner.Key
+		return
+	}
+	if k.Kind == catalog.Partition {
+		if _, parent := b.parentOf(b.live, live); parent != nil && b.goes(parent.Key) {
+			b.vanishes[k] = parent.Key
+		}
 		return
 	}
 	if owner := columnKey(live.Fact(catalog.FactOwnedBy)); k.Kind == catalog.Sequence && owner.Name != "" {

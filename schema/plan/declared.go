@@ -48,7 +48,7 @@ func (b *builder) delayRoutines(steps []*step) {
 	}
 	for _, s := range steps {
 		k := s.Object.Kind
-		if k != catalog.Function && k != catalog.Procedure || s.role != alters || waited[s] {
+		if !isRoutine(k) || s.role != alters || waited[s] {
 			continue
 		}
 		for _, o := range steps {
@@ -76,7 +76,7 @@ func renameLock(r catalog.Rename) string {
 		return on(shareUpdateExclusive, "index "+k.Schema+"."+k.Table+"."+r.Old)
 	case k.Table != "":
 		return on(accessExclusive, tableWords(k))
-	case slices.Contains([]catalog.Kind{catalog.Table, catalog.View, catalog.MatView, catalog.Sequence}, k.Kind):
+	case slices.Contains([]catalog.Kind{catalog.Table, catalog.Partition, catalog.View, catalog.MatView, catalog.Sequence}, k.Kind):
 		return on(accessExclusive, k.Schema+"."+r.Old)
 	}
 	return ""

@@ -257,10 +257,11 @@ func number(sorted []*step) []Statement {
 
 // rankOf places an object's steps in the reading order of a dump.
 func rankOf(k catalog.Key, r role, seq int) rank {
-	group := map[catalog.Kind]int{catalog.Schema: 0, catalog.Extension: 1, catalog.Enum: 2, catalog.Domain: 3, catalog.Sequence: 4,
-		catalog.Function: 5, catalog.Procedure: 5, catalog.View: 7, catalog.MatView: 8}
+	group := map[catalog.Kind]int{catalog.Schema: 0, catalog.Extension: 1, catalog.Collation: 1, catalog.Enum: 2,
+		catalog.Domain: 3, catalog.Composite: 3, catalog.Range: 3, catalog.Sequence: 4, catalog.Function: 5, catalog.Procedure: 5, catalog.Aggregate: 5,
+		catalog.View: 7, catalog.MatView: 8, catalog.EventTrigger: 9}
 	part := map[catalog.Kind]int{catalog.Table: 0, catalog.Column: 1, catalog.Constraint: 2, catalog.Index: 3,
-		catalog.Statistics: 4, catalog.Rule: 5, catalog.Policy: 6, catalog.Trigger: 7}
+		catalog.Statistics: 4, catalog.Rule: 5, catalog.Policy: 6, catalog.Trigger: 7, catalog.Partition: 8}
 	out := rank{schema: k.Schema, table: cmp.Or(k.Table, k.Name), part: part[k.Kind], name: k.Name, seq: seq}
 	if g, ok := group[k.Kind]; ok {
 		out.group, out.part = g, 0

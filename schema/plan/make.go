@@ -34,6 +34,7 @@ func Make(live, declared *catalog.Snapshot, opts Options) (*Plan, error) {
 	b.pairRenames()
 	b.adoptIndexes()
 	b.decide()
+	b.withoutGoing()
 	b.breakCycles()
 	b.breakDropCycles()
 	for _, k := range b.keys() {
@@ -48,6 +49,7 @@ func Make(live, declared *catalog.Snapshot, opts Options) (*Plan, error) {
 		return nil, newUnplannedError(b.refused)
 	}
 	b.connect()
+	b.connectPartitions()
 	b.isolate()
 	b.rename(opts.Renames)
 	statements, err := order(b.steps)
@@ -114,33 +116,34 @@ type lateNeed struct {
 }
 
 type builder struct {
-	live, want *catalog.Snapshot
-	liveBy     parts
-	wantBy     parts
-	diffs      map[catalog.Key]*catalog.Difference
-	fates      map[catalog.Key]fate
-	because    map[catalog.Key]catalog.Key // why an object that does not differ is made again
-	dependents map[catalog.Key][]catalog.Key
-	columnDeps map[catalog.Key]bool        // columns whose default must be taken away and set again
-	detached   map[catalog.Key]bool        // constraints and columns' defaults that CREATE TABLE leaves for later
-	renamed    map[catalog.Key]catalog.Key // new key → old
-	renamedTo  map[catalog.Key]catalog.Key // old key → new
-	children   map[catalog.Key][]catalog.Child
-	at         map[catalog.Key]*actions
-	vanishes   map[catalog.Key]catalog.Key // dropped by the server together with another object
-	roomFor    map[catalog.Key]*step       // renames an index that serves until its successor is built
-	online     map[catalog.Key]bool        // its successor is built before it goes
-	rewrites   map[catalog.Key][]*columnChange
-	adopted    map[catalog.Key]catalog.Key // a live index → the declared constraint that takes it
-	covered    map[cover]bool
-	lateNeeds  []lateNeed            // the step runs behind what makes the object
-	lateBefore []lateNeed            // the step runs before what drops the object
-	afterGone  []lateNeed            // the step runs behind what drops the object
-	shared     map[[2]string]bool    // schema and name of constraints that several tables have
-	unset      map[catalog.Key]*step // takes the default of a column away before its table goes
-	refused    []Refusal
-	drafts     int
-	steps      []*step
+	live, want  *catalog.Snapshot
+	liveBy      parts
+	wantBy      parts
+	diffs       map[catalog.Key]*catalog.Difference
+	fates       map[catalog.Key]fate
+	because     map[catalog.Key]catalog.Key // why an object that does not differ is made again
+	dependents  map[catalog.Key][]catalog.Key
+	columnDeps  map[catalog.Key]bool        // columns whose default must be taken away and set again
+	detached    map[catalog.Key]bool        // constraints and columns' defaults that CREATE TABLE leaves for later
+	renamed     map[catalog.Key]catalog.Key // new key → old
+	renamedTo   map[catalog.Key]catalog.Key // old key → new
+	children    map[catalog.Key][]catalog.Child
+	at          map[catalog.Key]*actions
+	vanishes    map[catalog.Key]catalog.Key // dropped by the server together with another object
+	roomFor     map[catalog.Key]*step       // renames an index that serves until its successor is built
+	online      map[catalog.Key]bool        // its successor is built before it goes
+	rewrites    map[catalog.Key][]*columnChange
+	adopted     map[catalog.Key]catalog.Key // a live index → the declared constraint that takes it
+	covered     map[cover]bool
+	lateParents []lateNeed            // the step attaches a partition to the table
+	lateNeeds   []lateNeed            // the step runs behind what makes the object
+	lateBefore  []lateNeed            // the step runs before what drops the object
+	afterGone   []lateNeed            // the step runs behind what drops the object
+	shared      map[[2]string]bool    // schema and name of constraints that several tables have
+	unset       map[catalog.Key]*step // takes the default of a column away before its table goes
+	refused     []Refusal
+	drafts      int
+	steps       []*step
 }
 
 func newBuilder(live, want *catalog.Snapshot) *builder {

@@ -13,8 +13,10 @@ func privilegeTarget(k catalog.Key) string {
 	switch k.Kind {
 	case catalog.Schema:
 		return "SCHEMA " + name(k)
-	case catalog.Enum:
+	case catalog.Enum, catalog.Composite, catalog.Range:
 		return "TYPE " + name(k)
+	case catalog.Aggregate:
+		return "FUNCTION " + strings.Replace(name(k), "(*)", "()", 1)
 	case catalog.Domain, catalog.Sequence, catalog.Function, catalog.Procedure:
 		return strings.ToUpper(string(k.Kind)) + " " + name(k)
 	}
@@ -85,7 +87,7 @@ const grantOption = " WITH GRANT OPTION"
 // fresh gives a new object exactly what is declared, whatever default privileges the server has given it.
 func (g *granting) fresh(want *catalog.Object) {
 	revoke := []string{}
-	if g.key.Kind == catalog.Function || g.key.Kind == catalog.Procedure || g.key.Kind == catalog.Enum || g.key.Kind == catalog.Domain {
+	if isRoutine(g.key.Kind) || isType(g.key.Kind) {
 		revoke = append(revoke, "PUBLIC") // may by itself
 	}
 	revoke = append(revoke, g.b.live.DefaultGrantees...)
@@ -95,7 +97,7 @@ func (g *granting) fresh(want *catalog.Object) {
 		if role != "PUBLIC" && !slices.Contains(g.b.live.DefaultGrantees, role) && !slices.Contains(g.b.live.Roles, role) {
 			continue
 		}
-		if g.key.Kind == catalog.Function && want.Fact(catalog.PrefixPrivileges+role) == "EXECUTE" || want.Fact(catalog.PrefixPrivileges+role) == "USAGE" {
+		if isRoutine(g.key.Kind) && want.Fact(catalog.PrefixPrivileges+role) == "EXECUTE" || isType(g.key.Kind) && want.Fact(catalog.PrefixPrivileges+role) == "USAGE" {
 			continue
 		}
 		g.add("REVOKE ALL ON "+privilegeTarget(g.key)+" FROM "+role, "not declared, and given to new objects", nil)

@@ -119,7 +119,9 @@ func (b *builder) setEnabled(k catalog.Key, want *catalog.Object) *step {
 	if d, ok := b.delta(k, catalog.FactEnabled); ok {
 		s.Reason = "it is " + orDefault(d.Live, "enabled") + " in the database, and declared as " + orDefault(d.Declared, "enabled")
 	}
-	if b.ownerFate(b.want, k) != create {
+	if k.Kind == catalog.EventTrigger {
+		s.SQL = "ALTER EVENT TRIGGER " + name(k) + " " + word
+	} else if b.ownerFate(b.want, k) != create {
 		s.Lock = on(lock, tableWords(k))
 	}
 	b.cover(k, catalog.FactEnabled)

@@ -1,0 +1,11 @@
+CREATE DOMAIN positive AS int CHECK (VALUE > 0);
+CREATE TYPE pair AS (b text, c "char");
+CREATE TYPE spare AS (x bigint, z positive, "odd ""name" text COLLATE "C");
+CREATE TYPE fresh AS (p pair, n numeric(10,2), ps pair[]);
+CREATE TYPE turned AS (b int, a int);
+COMMENT ON TYPE fresh IS 'New.';
+COMMENT ON COLUMN fresh.n IS 'The n.';
+COMMENT ON COLUMN spare."odd ""name" IS 'Odd.';
+CREATE TABLE t (id int, p pair, q pair[], f fresh);
+CREATE FUNCTION f(s spare) RETURNS int LANGUAGE sql AS 'SELECT (s).x';
+CREATE FUNCTION g() RETURNS SETOF turned LANGUAGE sql AS 'SELECT 1, 2';

@@ -1,0 +1,10 @@
+CREATE DOMAIN positive AS int CHECK (VALUE > 0);
+CREATE TYPE pair AS (a int, b text);
+CREATE TYPE spare AS (x int, y text, z positive);
+CREATE TYPE unused AS (x int);
+CREATE TYPE turned AS (a int, b int);
+COMMENT ON TYPE pair IS 'Two.';
+COMMENT ON COLUMN spare.x IS 'The x.';
+CREATE TABLE t (id int, p pair, q pair[]);
+CREATE FUNCTION f(s spare) RETURNS int LANGUAGE sql AS 'SELECT (s).x';
+CREATE FUNCTION g() RETURNS SETOF turned LANGUAGE sql AS 'SELECT 1, 2';

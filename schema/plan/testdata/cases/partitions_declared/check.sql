@@ -1,0 +1,1 @@
+SELECT (SELECT count(*) FROM public.r) = 2 AND (SELECT count(*) FROM public.l_a_0) > 0 AND (SELECT count(*) FROM public.l_a_0) = (SELECT count(*) FROM public.l) AND (SELECT n FROM public.others_1) = 1
