@@ -59,6 +59,10 @@ func (a *app) printDrift(drift *schema.Drift) {
 	}
 	switch n := len(drift.Differences); n {
 	case 0:
+		if len(drift.Unmanaged) > 0 {
+			fmt.Fprintln(a.stdout, "The live schema equals the declared one in all that is compared; what is not stands above.")
+			break
+		}
 		fmt.Fprintln(a.stdout, "The live schema equals the declared one.")
 	case 1:
 		fmt.Fprintln(a.stdout, "1 object differs. To see what would put it right: pgtender plan")

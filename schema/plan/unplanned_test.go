@@ -43,33 +43,31 @@ func TestUnplannedIsNamed(t *testing.T) {
 
 // unmanaged has one object of each kind that is not compared.
 var unmanaged = map[string]string{
-	"composite type public.x":                      "CREATE TYPE x AS (a int)",
-	"range type public.x":                          "CREATE TYPE x AS RANGE (subtype = int4)",
-	"aggregate public.x(integer)":                  "CREATE AGGREGATE x (int) (sfunc = int4pl, stype = int)",
-	"operator public.###(integer, integer)":        "CREATE OPERATOR ### (function = int4pl, leftarg = int, rightarg = int)",
-	"collation public.x":                           "CREATE COLLATION x (provider = builtin, locale = 'C.UTF-8')",
-	"text search configuration public.x":           "CREATE TEXT SEARCH CONFIGURATION x (COPY = simple)",
-	"text search dictionary public.x":              "CREATE TEXT SEARCH DICTIONARY x (TEMPLATE = simple)",
-	"operator family public.x":                     "CREATE OPERATOR FAMILY x USING btree",
-	"conversion public.x":                          "CREATE CONVERSION x FOR 'LATIN1' TO 'UTF8' FROM iso8859_1_to_utf8",
-	"typed table public.x":                         "CREATE TYPE y AS (a int); CREATE TABLE x OF y",
-	"foreign table public.x":                       "CREATE FOREIGN DATA WRAPPER w; CREATE SERVER s FOREIGN DATA WRAPPER w; CREATE FOREIGN TABLE x (a int) SERVER s",
-	"foreign server s":                             "CREATE FOREIGN DATA WRAPPER w; CREATE SERVER s FOREIGN DATA WRAPPER w",
-	"event trigger x":                              "CREATE FUNCTION f() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN END'; CREATE EVENT TRIGGER x ON sql_drop EXECUTE FUNCTION f()",
-	"shell type public.x":                          "CREATE TYPE x",
-	"operator class public.x":                      "CREATE OPERATOR CLASS x FOR TYPE int USING btree AS FUNCTION 1 btint4cmp(int, int)",
-	"text search parser public.x":                  "CREATE TEXT SEARCH PARSER x (START = prsd_start, GETTOKEN = prsd_nexttoken, END = prsd_end, LEXTYPES = prsd_lextype)",
-	"text search template public.x":                "CREATE TEXT SEARCH TEMPLATE x (LEXIZE = dsimple_lexize)",
-	"language x":                                   "CREATE LANGUAGE x HANDLER plpgsql_call_handler",
-	"access method x":                              "CREATE ACCESS METHOD x TYPE TABLE HANDLER heap_tableam_handler",
-	"foreign-data wrapper w":                       "CREATE FOREIGN DATA WRAPPER w",
-	"user mapping postgres on s":                   "CREATE FOREIGN DATA WRAPPER w; CREATE SERVER s FOREIGN DATA WRAPPER w; CREATE USER MAPPING FOR postgres SERVER s",
-	"transform for integer language sql":           "CREATE FUNCTION f(internal) RETURNS internal LANGUAGE internal IMMUTABLE AS 'numeric_support'; CREATE TRANSFORM FOR int LANGUAGE sql (FROM SQL WITH FUNCTION f(internal))",
-	"publication x":                                "CREATE PUBLICATION x",
-	"cast integer AS jsonb":                        "CREATE FUNCTION f(int) RETURNS jsonb LANGUAGE sql AS 'SELECT to_jsonb($1)'; CREATE CAST (int AS jsonb) WITH FUNCTION f(int)",
-	"privileges public.t":                          "CREATE TABLE t (a int); GRANT SELECT ON t TO PUBLIC",
-	"partition public.t_1":                         "CREATE TABLE t (a int) PARTITION BY LIST (a); CREATE TABLE t_1 PARTITION OF t FOR VALUES IN (1)",
-	"default privileges of role postgres on types": "ALTER DEFAULT PRIVILEGES REVOKE ALL ON TYPES FROM PUBLIC",
+	"operator public.###(integer, integer)":         "CREATE OPERATOR ### (function = int4pl, leftarg = int, rightarg = int)",
+	"text search configuration public.x":            "CREATE TEXT SEARCH CONFIGURATION x (COPY = simple)",
+	"text search dictionary public.x":               "CREATE TEXT SEARCH DICTIONARY x (TEMPLATE = simple)",
+	"operator family public.x":                      "CREATE OPERATOR FAMILY x USING btree",
+	"conversion public.x":                           "CREATE CONVERSION x FOR 'LATIN1' TO 'UTF8' FROM iso8859_1_to_utf8",
+	"typed table public.x":                          "CREATE TYPE y AS (a int); CREATE TABLE x OF y",
+	"foreign table public.x":                        "CREATE FOREIGN DATA WRAPPER w; CREATE SERVER s FOREIGN DATA WRAPPER w; CREATE FOREIGN TABLE x (a int) SERVER s",
+	"foreign server s":                              "CREATE FOREIGN DATA WRAPPER w; CREATE SERVER s FOREIGN DATA WRAPPER w",
+	"event trigger x":                               "CREATE SCHEMA other; CREATE FUNCTION other.f() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN END'; CREATE EVENT TRIGGER x ON sql_drop EXECUTE FUNCTION other.f()",
+	"ordered-set aggregate public.x(anyelement)":    "CREATE AGGREGATE x (ORDER BY anyelement) (sfunc = ordered_set_transition, stype = internal, finalfunc = mode_final, finalfunc_extra)",
+	"range type with a canonical function public.x": "CREATE TYPE x; CREATE FUNCTION can(x) RETURNS x LANGUAGE internal IMMUTABLE STRICT AS 'int4range_canonical'; CREATE TYPE x AS RANGE (subtype = integer, canonical = can)",
+	"shell type public.x":                           "CREATE TYPE x",
+	"operator class public.x":                       "CREATE OPERATOR CLASS x FOR TYPE int USING btree AS FUNCTION 1 btint4cmp(int, int)",
+	"text search parser public.x":                   "CREATE TEXT SEARCH PARSER x (START = prsd_start, GETTOKEN = prsd_nexttoken, END = prsd_end, LEXTYPES = prsd_lextype)",
+	"text search template public.x":                 "CREATE TEXT SEARCH TEMPLATE x (LEXIZE = dsimple_lexize)",
+	"language x":                                    "CREATE LANGUAGE x HANDLER plpgsql_call_handler",
+	"access method x":                               "CREATE ACCESS METHOD x TYPE TABLE HANDLER heap_tableam_handler",
+	"foreign-data wrapper w":                        "CREATE FOREIGN DATA WRAPPER w",
+	"user mapping postgres on s":                    "CREATE FOREIGN DATA WRAPPER w; CREATE SERVER s FOREIGN DATA WRAPPER w; CREATE USER MAPPING FOR postgres SERVER s",
+	"transform for integer language sql":            "CREATE FUNCTION f(internal) RETURNS internal LANGUAGE internal IMMUTABLE AS 'numeric_support'; CREATE TRANSFORM FOR int LANGUAGE sql (FROM SQL WITH FUNCTION f(internal))",
+	"publication x":                                 "CREATE PUBLICATION x",
+	"cast integer AS jsonb":                         "CREATE FUNCTION f(int) RETURNS jsonb LANGUAGE sql AS 'SELECT to_jsonb($1)'; CREATE CAST (int AS jsonb) WITH FUNCTION f(int)",
+	"privileges public.t":                           "CREATE TABLE t (a int); GRANT SELECT ON t TO PUBLIC",
+	"partition public.t_1":                          "CREATE TABLE t (a int) PARTITION BY LIST (a); CREATE TABLE t_1 PARTITION OF t FOR VALUES IN (1)",
+	"default privileges of role postgres on types":  "ALTER DEFAULT PRIVILEGES REVOKE ALL ON TYPES FROM PUBLIC",
 }
 
 // In the sources each is refused by name; in the target each is listed in the plan, which leaves it alone.
@@ -100,8 +98,7 @@ func TestUnmanagedIsNeverSilent(t *testing.T) {
 // A fact that the planner has never heard of is refused, not passed over.
 func TestUnknownFactIsRefused(t *testing.T) {
 	t.Parallel()
-	for _, kind := range []catalog.Kind{catalog.Schema, catalog.Extension, catalog.Enum, catalog.Domain, catalog.Sequence, catalog.Table, catalog.View, catalog.MatView,
-		catalog.Function, catalog.Procedure, catalog.Column, catalog.Constraint, catalog.Index, catalog.Statistics, catalog.Trigger, catalog.Policy, catalog.Rule} {
+	for _, kind := range catalog.Kinds() {
 		k := catalog.Key{Kind: kind, Schema: "s", Table: "t", Name: "n"}
 		with := func(value string) *catalog.Snapshot {
 			return &catalog.Snapshot{Objects: []catalog.Object{{Key: k, Facts: []catalog.Fact{{Name: "frobnication", Value: value}}}}}

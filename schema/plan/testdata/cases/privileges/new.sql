@@ -1,4 +1,3 @@
-GRANT SELECT ON ALL TABLES IN SCHEMA app TO pg_monitor;
 CREATE SCHEMA app;
 CREATE TYPE mood AS ENUM ('bad', 'ok');
 CREATE DOMAIN positive AS int CHECK (VALUE > 0);
@@ -22,3 +21,4 @@ REVOKE ALL ON TYPE mood FROM PUBLIC;
 GRANT USAGE ON DOMAIN positive TO pg_monitor;
 GRANT ALL ON SCHEMA app TO pg_monitor;
 GRANT UPDATE ("odd, name"), INSERT ON app.new TO pg_monitor;
+GRANT SELECT ON ALL TABLES IN SCHEMA app TO pg_monitor;
