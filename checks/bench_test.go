@@ -108,7 +108,7 @@ func (b *bench) session(statements ...string) (pid uint32, end func()) {
 	return conn.PgConn().PID(), end
 }
 
-func schedule(t *testing.T, text string) config.Schedule {
+func schedule(t testing.TB, text string) config.Schedule {
 	t.Helper()
 	s, err := config.ParseSchedule(text, time.UTC)
 	if err != nil {
@@ -117,7 +117,7 @@ func schedule(t *testing.T, text string) config.Schedule {
 	return s
 }
 
-func interval(t *testing.T, text string) config.Interval {
+func interval(t testing.TB, text string) config.Interval {
 	t.Helper()
 	i, err := config.ParseInterval(text)
 	if err != nil {
