@@ -16,7 +16,7 @@ CC_FOUND := $(shell command -v $${CC:-gcc} 2>/dev/null || command -v cc 2>/dev/n
 RACE     := $(if $(CC_FOUND),-race)
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test lint check bench soak browser screenshot release postgres clean FORCE
+.PHONY: help build run test lint check rules alerts promtool bench soak browser screenshot release postgres clean FORCE
 
 help: ## list the targets
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,18 @@ lint: $(LINT) ## the linters, with the import rule
 check: ## lint and test: what CI runs
 	$(MAKE) lint
 	$(MAKE) test
+
+rules: promtool ## promtool's own tests of the alerts in deploy/prometheus
+	promtool check rules --lint=all deploy/prometheus/pgtender.rules.yml
+	promtool test rules deploy/prometheus/pgtender.rules.test.yml
+
+alerts: rules ## and real faults that fire and resolve in a real Prometheus and Alertmanager; some minutes
+	$(GO) test -count=1 -tags alerts -timeout 10m -v ./deploy/prometheus/e2e
+
+# Debian's packages, where they are missing.
+promtool:
+	@command -v promtool >/dev/null && command -v prometheus-alertmanager >/dev/null || { echo 'installing prometheus and prometheus-alertmanager'; \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends prometheus prometheus-alertmanager; }
 
 bench: $(CACHE)/bin/gotest ## the benchmarks, on the same PostgreSQL 18; BENCH= picks some
 	$(CACHE)/bin/gotest -run '^$$' -bench '$(BENCH)' -benchtime 1x -count=1 -p 1 -timeout 60m $(ARGS) $(PKG)
