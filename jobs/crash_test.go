@@ -437,3 +437,26 @@ func TestPruningKeepsWhatTheScheduleNeeds(t *testing.T) {
 		t.Errorf("ran %+v, though no scheduled time had passed", <-r.ended)
 	}
 }
+
+// What shows only after the commit joins the row; what was committed stays.
+func TestFiguresAfterTheCommitJoinTheLedger(t *testing.T) {
+	t.Parallel()
+	url := workplace(t)
+	pool := pgtest.Pool(t, url)
+	r, err := jobs.NewRunner(jobs.Options{URL: url, Pool: pool}, []jobs.Task{{Job: "work", Run: func(ctx context.Context, run *jobs.Run) (jobs.Result, error) {
+		result := jobs.Result{Outcome: jobs.Success, Detail: map[string]any{"rows": 3}}
+		err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error { return run.Commit(ctx, tx, result) })
+		result.Summary, result.Detail = "another", map[string]any{"rows": 4, "wal_bytes": 500}
+		return result, err
+	}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.RunOnce(t.Context(), jobs.Once{}); err != nil {
+		t.Fatal(err)
+	}
+	var got string
+	if err := pool.QueryRow(t.Context(), "SELECT outcome || summary || detail::text FROM pgtender.run").Scan(&got); err != nil || got != `success{"rows": 3, "wal_bytes": 500}` {
+		t.Errorf("%s, %v", got, err)
+	}
+}

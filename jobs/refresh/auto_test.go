@@ -207,7 +207,7 @@ func TestSleepingWriterIsInDoubt(t *testing.T) {
 	b.skipped(auto("mv"))
 	write("BEGIN; SELECT count(*) FROM public.things")
 	b.refreshed(auto("mv"), "idle in transaction") // begun since: it may have committed something before
-	b.skipped(auto("mv"))                           // the same transaction still
+	b.skipped(auto("mv"))                          // the same transaction still
 	write("INSERT INTO public.things VALUES (2000, 'late'); COMMIT")
 	b.must(auto("mv"))
 	if got := b.one("SELECT count(*)::text FROM public.mv WHERE id = 2000"); got != "1" {

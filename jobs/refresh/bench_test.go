@@ -2,7 +2,6 @@ package refresh
 
 import (
 	"context"
-	"fmt"
 	"testing"
 	"time"
 
@@ -86,7 +85,7 @@ func benchRun(b *testing.B, pool *pgxpool.Pool, p config.Refresh, dry bool, want
 		b.Fatal(err)
 	}
 	if result.Outcome != want {
-		b.Fatal(fmt.Sprintf("%s: %s, want %s", result.Outcome, result.Summary, want))
+		b.Fatalf("%s: %s, want %s", result.Outcome, result.Summary, want)
 	}
 	return took, lsn() - before
 }
