@@ -3,7 +3,7 @@
 -- What the jobs of atlas.hcl need in database "registry". Run it as an administrator.
 CREATE ROLE "tender" LOGIN; -- it is not there yet; give it a password, or another way to log in
 GRANT CONNECT, TEMPORARY ON DATABASE "registry" TO "tender"; -- TEMPORARY: concurrent refreshes
-GRANT USAGE ON SCHEMA pgtender TO "tender"; -- run ledger, journals; they belong to "registry_owner"
+GRANT USAGE, CREATE ON SCHEMA pgtender TO "tender"; -- run ledger, journals, copies of rows that leave a DEFAULT partition; it belongs to "registry_owner"
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA pgtender TO "tender";
 GRANT USAGE, CREATE ON SCHEMA "public" TO "tender"; -- CREATE: new partitions
 GRANT pg_monitor TO "tender"; -- health checks, and refreshes with when = "auto", which without it are never skipped: other users' sessions, settings, replication
