@@ -177,9 +177,10 @@ func (k Key) bound(text string) (Bound, error) {
 		return fromUUID(id.Bytes), nil
 	}
 	layout := time.DateTime + "-07"
-	if k.Type == Date {
+	switch k.Type {
+	case Date:
 		layout = time.DateOnly
-	} else if k.Type == Timestamp {
+	case Timestamp:
 		layout = time.DateTime
 	}
 	rest, bc := strings.CutSuffix(text, " BC")

@@ -139,3 +139,69 @@ func partitionOf(b *testing.B, pool *pgxpool.Pool) {
 		}
 	}
 }
+
+// The longest that a writer of 400 rows a second waits while three partitions are made and a reader has a transaction open for
+// five seconds: within lock_timeout (100 ms) with pgtender, and as long as the reader with CREATE TABLE … PARTITION OF.
+func BenchmarkWriterBesideAReader(b *testing.B) {
+	for name, create := range map[string]func(b *testing.B, pool *pgxpool.Pool){
+		"pgtender": func(b *testing.B, pool *pgxpool.Pool) {
+			if _, err := New(pool, time.UTC).Run(b.Context(), (&record{}).run(false), policy("t", config.Month, 3)); err != nil {
+				b.Error(err)
+			}
+		},
+		"PARTITION OF": func(b *testing.B, pool *pgxpool.Pool) {
+			if _, err := pool.Exec(b.Context(), "CALL public.part('t', 'a', public.month(1), public.month(2)); CALL public.part('t', 'b', public.month(2), public.month(3)); CALL public.part('t', 'c', public.month(3), public.month(4))"); err != nil {
+				b.Error(err)
+			}
+		},
+	} {
+		b.Run(name, func(b *testing.B) {
+			url := pgtest.Database(b)
+			pgtest.Exec(b, url, monthSQL, `CREATE TABLE public.m (id int PRIMARY KEY); INSERT INTO public.m VALUES (1);
+				CREATE TABLE public.t (id bigint GENERATED ALWAYS AS IDENTITY, at timestamptz NOT NULL, m int REFERENCES public.m, PRIMARY KEY (id, at)) PARTITION BY RANGE (at);
+				CALL public.part('t', 'now', public.month(0), public.month(1))`)
+			for range b.N {
+				reader, writer, pool := pgtest.Session(b, url), pgtest.Session(b, url), open(b, url)
+				if _, err := reader.Exec(b.Context(), "BEGIN; SELECT count(*) FROM public.t; SELECT count(*) FROM public.m"); err != nil {
+					b.Fatal(err)
+				}
+				var waits []time.Duration
+				stop, ended := make(chan struct{}), make(chan struct{})
+				go func() {
+					defer close(ended)
+					tick := time.NewTicker(time.Second / 400)
+					defer tick.Stop()
+					for {
+						select {
+						case <-stop:
+							return
+						case <-tick.C:
+						}
+						begun := time.Now()
+						if _, err := writer.Exec(b.Context(), "INSERT INTO public.t (at, m) VALUES (now(), 1)"); err != nil {
+							b.Error(err)
+							return
+						}
+						waits = append(waits, time.Since(begun))
+					}
+				}()
+				time.AfterFunc(5*time.Second, func() {
+					if _, err := reader.Exec(b.Context(), "COMMIT"); err != nil {
+						b.Error(err)
+					}
+					close(stop)
+				})
+				time.Sleep(time.Second)
+				begun := time.Now()
+				create(b, pool)
+				took := time.Since(begun)
+				<-ended
+				slices.Sort(waits)
+				b.ReportMetric(0, "ns/op")
+				b.ReportMetric(float64(took.Milliseconds()), "creation-ms")
+				b.ReportMetric(float64(waits[len(waits)-1].Milliseconds()), "writer-max-ms")
+				b.ReportMetric(float64(waits[len(waits)*99/100].Microseconds())/1000, "writer-p99-ms")
+			}
+		})
+	}
+}
