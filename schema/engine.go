@@ -46,6 +46,7 @@ type Engine struct {
 	desired  Desired
 	log      *zap.Logger
 	declared *desired.Result // the last one loaded
+	memory   *memory         // what the database remembers of it
 }
 
 // New returns the engine of an env block.
@@ -58,7 +59,7 @@ func NewFrom(url string, d Desired, log *zap.Logger) *Engine {
 	if log == nil {
 		log = zap.NewNop()
 	}
-	return &Engine{url: url, desired: d, log: log}
+	return &Engine{url: url, desired: d, log: log, memory: &memory{log: log}}
 }
 
 // Drift is how a database differs from what is declared.
@@ -170,18 +171,38 @@ func (e *Engine) SafeApply(ctx context.Context, o ApplyOptions) (apply.Report, e
 func (e *Engine) apply(ctx context.Context, p *plan.Plan, o ApplyOptions, safeOnly bool) (apply.Report, error) {
 	// A plan made by this engine is verified against what it was made from, even if the files have changed since.
 	if e.declared == nil || e.declared.Snapshot.Fingerprint() != p.To {
-		if err := e.load(ctx); err != nil {
+		if err := e.Load(ctx); err != nil {
 			return apply.Report{}, err
 		}
 	}
 	if o.RunnerWait == 0 {
 		o.RunnerWait = runnerWait
 	}
-	return apply.Run(ctx, apply.Options{
+	report, err := apply.Run(ctx, apply.Options{
 		URL: e.url, Plan: p, Declared: e.declared.Snapshot, Scope: e.declared.Scope, Remake: e.make,
 		AllowHazards: o.AllowHazards, SafeOnly: safeOnly, Patience: o.Patience, Builds: o.Builds,
 		RunnerWait: o.RunnerWait, Instance: o.Instance, Progress: o.Progress,
 	})
+	if err == nil {
+		e.Remember(ctx)
+	}
+	return report, err
+}
+
+// Remember has the database remember what the sources declare, if pgtender's schema is there and this role may write to it, so that
+// others can compare without a scratch database. It is for whoever applies.
+func (e *Engine) Remember(ctx context.Context) {
+	if e.declared == nil || e.memory.key == "" || e.memory.found {
+		return
+	}
+	conn, err := pg.Dedicated(ctx, e.url, "")
+	if err == nil {
+		defer conn.Close(context.WithoutCancel(ctx))
+		err = e.memory.remember(ctx, conn, e.declared)
+	}
+	if err != nil {
+		e.log.Debug("the sources will have to be loaded again", zap.Error(err))
+	}
 }
 
 // Declared is what the last loading found declared; nil before the first.
@@ -200,24 +221,59 @@ func (e *Engine) Ignored() []string {
 	return e.declared.Ignored
 }
 
-// both loads the sources and reads the database. The database comes first: when it cannot be reached, nothing else matters.
-func (e *Engine) both(ctx context.Context) (live, declared *catalog.Snapshot, err error) {
+// Load finds out what is declared: as the database remembers it, or from the sources.
+func (e *Engine) Load(ctx context.Context) error {
+	return e.connected(ctx, func(conn *pgx.Conn) error { return e.load(ctx, conn) })
+}
+
+func (e *Engine) connected(ctx context.Context, f func(conn *pgx.Conn) error) error {
 	conn, err := pg.Dedicated(ctx, e.url, "")
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
 	defer func() { conn.Close(context.WithoutCancel(ctx)) }()
 	if _, err := pg.Preflight(ctx, conn); err != nil {
-		return nil, nil, err
+		return err
 	}
-	if err := e.load(ctx); err != nil {
-		return nil, nil, err
-	}
-	live, err = read(ctx, conn, e.declared.Scope)
-	return live, e.declared.Snapshot, err
+	return f(conn)
 }
 
-func (e *Engine) load(ctx context.Context) error {
+// both finds out what is declared and reads the database. The database comes first: when it cannot be reached, nothing else
+// matters. Its reading is spared when its catalogs have not changed since they equalled what is declared.
+func (e *Engine) both(ctx context.Context) (live, declared *catalog.Snapshot, err error) {
+	err = e.connected(ctx, func(conn *pgx.Conn) error {
+		if err := e.load(ctx, conn); err != nil {
+			return err
+		}
+		declared = e.declared.Snapshot
+		stamp, err := catalog.Stamp(ctx, conn)
+		if err != nil {
+			return err
+		}
+		if stamp == e.memory.stamp {
+			live = e.memory.spared(declared)
+			return nil
+		}
+		if live, err = read(ctx, conn, e.declared.Scope); err == nil && live.Fingerprint() == declared.Fingerprint() {
+			e.memory.note(ctx, conn, stamp, live)
+		}
+		return err
+	})
+	return live, declared, err
+}
+
+func (e *Engine) load(ctx context.Context, conn *pgx.Conn) error {
+	memo, _ := e.desired.(*Memo)
+	if memo == nil || memo.Loaded() == nil {
+		var remembered *desired.Result
+		if e.memory, remembered = recall(ctx, conn, e.desired, e.log); remembered != nil {
+			e.declared = remembered
+			if memo != nil {
+				memo.seed(remembered)
+			}
+			return nil
+		}
+	}
 	result, err := e.desired.Load(ctx)
 	if err != nil {
 		return err

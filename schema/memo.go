@@ -2,6 +2,7 @@ package schema
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 
@@ -32,6 +33,23 @@ func (m *Memo) Load(ctx context.Context) (*desired.Result, error) {
 		m.loaded = loaded
 	}
 	return m.loaded, nil
+}
+
+// Key is that of what it is made from.
+func (m *Memo) Key() (string, error) {
+	if k, ok := m.From.(keyed); ok {
+		return k.Key()
+	}
+	return "", errors.New("these sources have no key")
+}
+
+// seed is for what was loaded by an earlier process.
+func (m *Memo) seed(r *desired.Result) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.loaded == nil {
+		m.loaded = r
+	}
 }
 
 // LoadBefore remembers the last answer: the same renames stay pending until somebody applies them.

@@ -72,6 +72,7 @@ func (a *app) apply(ctx context.Context, opt applyOptions) error {
 		return err
 	}
 	if p.Empty() {
+		engine.Remember(ctx)
 		return nil
 	}
 	if needed, statements := p.NotAllowed(allowed); len(needed) > 0 {

@@ -36,6 +36,7 @@ type daemon struct {
 	env       *config.Env
 	pool      *pgxpool.Pool
 	log       *zap.Logger
+	engine    *schema.Engine
 	declared  *schema.Memo
 	runner    atomic.Pointer[jobs.Runner] // nil until the server was found sound
 	begin     func(context.Context) (*jobs.Runner, error)
@@ -50,7 +51,7 @@ type daemon struct {
 func (a *app) newDaemon(ctx context.Context, env *config.Env, pool *pgxpool.Pool, log *zap.Logger, opt serveOptions) (*daemon, error) {
 	d := &daemon{env: env, pool: pool, log: log, watch: newWatch(pool, env.URL), started: time.Now()}
 	engine, memo := engineOf(env, log)
-	d.declared = memo
+	d.engine, d.declared = engine, memo
 	d.begin = func(ctx context.Context) (*jobs.Runner, error) {
 		tasks, err := a.tasks(ctx, env, pool, engine, memo)
 		if err != nil {

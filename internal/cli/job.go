@@ -238,7 +238,7 @@ func (a *app) equip(ctx context.Context, w *workshop, log *zap.Logger, p purpose
 	engine, memo := engineOf(w.env, log)
 	if p == all && len(w.env.Sources) > 0 {
 		var scratch *desired.ScratchError // the drift job will say so; partitions must not run out for that
-		if _, err := memo.Load(ctx); err != nil && !errors.As(err, &scratch) {
+		if err := engine.Load(ctx); err != nil && !errors.As(err, &scratch) {
 			return err
 		}
 	}

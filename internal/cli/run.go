@@ -165,7 +165,7 @@ func (d *daemon) sound(ctx context.Context) error {
 		return err
 	}
 	if !server.InRecovery && len(d.env.Sources) > 0 { // a standby cannot make a scratch database; its primary's daemon does the work
-		_, err = d.declared.Load(ctx)
+		err = d.engine.Load(ctx)
 	}
 	var scratch *desired.ScratchError
 	if err != nil && !errors.As(err, &scratch) {

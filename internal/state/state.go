@@ -20,7 +20,7 @@ var ddl embed.FS
 const Schema = "pgtender"
 
 // Version is the version of the schema that this program needs: the number of files in ddl/.
-const Version = 1
+const Version = 2
 
 // DB is what Ensure works on: a pool or a connection opened by package pg.
 type DB interface {

@@ -31,6 +31,7 @@ const spec = "@hourly"
 type Engine interface {
 	Drift(ctx context.Context) (*schema.Drift, error)
 	SafeApply(ctx context.Context, o schema.ApplyOptions) (apply.Report, error)
+	Remember(ctx context.Context)
 }
 
 // Task is the drift job. It is first of what runs together, and runs whenever a daemon becomes the leader.
@@ -53,6 +54,9 @@ func work(ctx context.Context, run *jobs.Run, mode config.ApplyMode, e Engine) (
 	result := jobs.Result{Outcome: jobs.Noop, Summary: "the live schema equals the declared one"}
 	differ := objects(found)
 	if len(differ) == 0 {
+		if !run.DryRun {
+			e.Remember(ctx)
+		}
 		return record(result, nil), nil
 	}
 	for _, name := range differ {
