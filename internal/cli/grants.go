@@ -112,7 +112,7 @@ func grants(ctx context.Context, pool *pgxpool.Pool, env *config.Env, role strin
 		}
 	}
 	if env.DevURL == "" {
-		g.add("ALTER ROLE %s CREATEDB; -- drift and apply: scratch databases; needless when env.dev names a server for them", g.role)
+		g.add("ALTER ROLE %s CREATEDB; -- apply, and drift until an apply was made with these sources: scratch databases; needless when env.dev names a server for them", g.role)
 	}
 	for _, job := range env.Jobs {
 		g.add("-- job %q (%s): grant what its own SQL touches: %s", job.Name, job.Pos, oneLine(job.SQL))
