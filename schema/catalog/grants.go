@@ -19,6 +19,11 @@ func (r *reader) readGrants() error {
 				format('ROUTINE %I.%I(%s)', n.nspname, p.proname, oidvectortypes(p.proargtypes)),
 				format('ROUTINE %I.%I(%s)', n.nspname, p.proname, oidvectortypes(p.proargtypes))
 			FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace WHERE n.nspname = ANY($2)
+			UNION ALL
+			SELECT 'pg_type', t.oid, 0, t.typowner, t.typacl, '', t.typacl IS NOT NULL AND NOT EXISTS (SELECT FROM aclexplode(t.typacl) x WHERE x.grantee = 0),
+				format('TYPE %I.%I', n.nspname, t.typname), format('TYPE %I.%I', n.nspname, t.typname)
+			FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace WHERE n.nspname = ANY($2)
+			AND (t.typtype IN ('e', 'r') OR t.typtype = 'c' AND t.typrelid IN (SELECT c.oid FROM pg_class c WHERE c.relkind = 'c'))
 		)
 		SELECT class, object.oid, sub, CASE WHEN owned = '' OR owner = me.oid THEN '' ELSE format('ALTER %s OWNER TO %I', owned, pg_get_userbyid(owner)) END,
 			CASE WHEN open THEN format('REVOKE ALL ON %s FROM PUBLIC', target) ELSE '' END,

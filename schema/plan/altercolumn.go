@@ -16,7 +16,7 @@ func (b *builder) alterColumn(k catalog.Key, live, want *catalog.Object) {
 		b.inheritedDeltas(k)
 	}
 	switch {
-	case b.retyped(k) && !b.done(k, catalog.FactType, catalog.FactCollation):
+	case b.swapped[k] != catalog.Key{}, b.retyped(k) && !b.done(k, catalog.FactType, catalog.FactCollation):
 		b.changeType(k, live, want)
 	case b.columnDeps[k]:
 		b.suspendDefault(k, live, want)
@@ -103,6 +103,12 @@ func (b *builder) changeType(k catalog.Key, live, want *catalog.Object) {
 	}
 	if effect.breaks != "" {
 		c.hazards = append(c.hazards, Hazard{BreaksCode, effect.breaks})
+	}
+	if enum, ok := b.swapped[k]; ok {
+		c.reason, c.hazards = "for the new labels of "+enum.String(), nil
+		c.then = func(s *step) { b.swaps[enum] = append(b.swaps[enum], s) }
+		effect.using = pg.Ident(k.Name) + "::text" + parseType(want.Fact(catalog.FactType)).array + "::" + want.Fact(catalog.FactType)
+		c.rewrites = true
 	}
 	typ := want.Fact(catalog.FactType)
 	if coll := want.Fact(catalog.FactCollation); coll != "" {

@@ -26,6 +26,10 @@ func (b *builder) build(k catalog.Key) {
 		b.refuse(k, "the sources declare it as an invalid index", "write CREATE INDEX without ONLY: the partitions' indexes are made and attached by the plan")
 		return
 	}
+	if k.Kind == catalog.Enum && fate == recreate {
+		b.swapEnum(k, live, want)
+		return
+	}
 	if b.goes(k) {
 		if _, ok := b.vanishes[k]; ok {
 			if fate == drop {

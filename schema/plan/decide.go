@@ -22,9 +22,9 @@ func (b *builder) decide() {
 		k := work[0]
 		work = work[1:]
 		for _, d := range slices.Concat(b.dependents[k], b.parts(k)) {
-			before := b.fates[d]
+			before, swapped := b.fates[d], b.swapped[d]
 			b.follow(d, k)
-			if b.fates[d] != before {
+			if b.fates[d] != before || b.swapped[d] != swapped {
 				work = append(work, d)
 			}
 		}
@@ -54,6 +54,8 @@ func (b *builder) firstFate(k catalog.Key) fate {
 // mustReplace reports whether the object's own difference cannot be removed in place.
 func (b *builder) mustReplace(k catalog.Key, live, want *catalog.Object) bool {
 	switch k.Kind {
+	case catalog.Enum:
+		return b.differsIn(k, catalog.FactLabels) && !enumGrows(live, want)
 	case catalog.Column:
 		return b.differsIn(k, catalog.FactGenerated) && !dropsExpression(live, want) ||
 			b.differsIn(k, catalog.FactExpression) && want.Fact(catalog.FactGenerated) == "virtual" && b.hasChecks(k.Owner())
@@ -101,7 +103,8 @@ func (b *builder) ofView(k catalog.Key) bool {
 
 // retyped reports whether a column's type or collation changes in place.
 func (b *builder) retyped(k catalog.Key) bool {
-	return k.Kind == catalog.Column && b.fates[k] == alter && b.differsIn(k, catalog.FactType, catalog.FactCollation)
+	_, swapped := b.swapped[k]
+	return k.Kind == catalog.Column && b.fates[k] == alter && (swapped || b.differsIn(k, catalog.FactType, catalog.FactCollation))
 }
 
 // goes reports whether the live object is dropped, for good or to be made again.
@@ -168,6 +171,8 @@ func (b *builder) followColumn(d, k catalog.Key, remake func()) {
 	switch {
 	case live.Fact(catalog.FactGenerated) != "" && (k.Kind == catalog.Column || k.Kind == catalog.Function):
 		remake()
+	case k.Kind == catalog.Enum && live.Fact(catalog.FactType) == b.wantObject(d).Fact(catalog.FactType) && live.Fact(catalog.FactGenerated) == "":
+		b.fates[d], b.swapped[d], b.because[d] = alter, k, k
 	case b.retyped(k):
 	case live.Fact(catalog.FactDefault) != "" && (k.Kind == catalog.Function || k.Kind == catalog.Sequence):
 		b.columnDeps[d], b.because[d] = true, k

@@ -50,6 +50,7 @@ func Make(live, declared *catalog.Snapshot, opts Options) (*Plan, error) {
 	}
 	b.connect()
 	b.connectPartitions()
+	b.connectSwaps()
 	b.isolate()
 	b.rename(opts.Renames)
 	statements, err := order(b.steps)
@@ -132,6 +133,8 @@ type builder struct {
 	vanishes    map[catalog.Key]catalog.Key // dropped by the server together with another object
 	roomFor     map[catalog.Key]*step       // renames an index that serves until its successor is built
 	online      map[catalog.Key]bool        // its successor is built before it goes
+	swaps       map[catalog.Key][]*step     // what changes columns from an enum to its successor
+	swapped     map[catalog.Key]catalog.Key // a column → the enum that is made anew under it
 	rewrites    map[catalog.Key][]*columnChange
 	adopted     map[catalog.Key]catalog.Key // a live index → the declared constraint that takes it
 	covered     map[cover]bool
@@ -153,7 +156,7 @@ func newBuilder(live, want *catalog.Snapshot) *builder {
 		because: map[catalog.Key]catalog.Key{}, dependents: map[catalog.Key][]catalog.Key{},
 		columnDeps: map[catalog.Key]bool{}, detached: map[catalog.Key]bool{}, renamed: map[catalog.Key]catalog.Key{}, renamedTo: map[catalog.Key]catalog.Key{},
 		children: map[catalog.Key][]catalog.Child{}, at: map[catalog.Key]*actions{}, vanishes: map[catalog.Key]catalog.Key{},
-		online: map[catalog.Key]bool{}, roomFor: map[catalog.Key]*step{}, rewrites: map[catalog.Key][]*columnChange{}, covered: map[cover]bool{}, adopted: map[catalog.Key]catalog.Key{}, unset: map[catalog.Key]*step{},
+		swapped: map[catalog.Key]catalog.Key{}, swaps: map[catalog.Key][]*step{}, online: map[catalog.Key]bool{}, roomFor: map[catalog.Key]*step{}, rewrites: map[catalog.Key][]*columnChange{}, covered: map[cover]bool{}, adopted: map[catalog.Key]catalog.Key{}, unset: map[catalog.Key]*step{},
 	}
 	diffs := catalog.Diff(live, want)
 	for i := range diffs {

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/pgtender/pgtender/internal/pg"
@@ -19,29 +20,64 @@ func (b *builder) alterExtension(k catalog.Key, want *catalog.Object) {
 	}
 }
 
-// alterEnum adds labels in place. They are committed before anything else runs, since a new label cannot be used in the
-// transaction that adds it.
-func (b *builder) alterEnum(k catalog.Key, live, want *catalog.Object) {
-	d, ok := b.delta(k, catalog.FactLabels)
-	if !ok {
-		return
-	}
-	old, declared := splitList(live.Fact(catalog.FactLabels)), splitList(want.Fact(catalog.FactLabels))
-	if gone := without(old, declared); len(gone) > 0 {
-		b.refuse(k, "label "+strings.Join(gone, ", ")+" is in the database, but not declared, and PostgreSQL cannot remove a label",
-			"declare it, or make a new type under another name and change the columns to it")
-		return
-	}
-	at := 0
-	for _, label := range declared {
+// enumGrows reports whether the declared labels are those that are there, in their order, and more.
+func enumGrows(live, want *catalog.Object) bool {
+	old, at := splitList(live.Fact(catalog.FactLabels)), 0
+	for _, label := range splitList(want.Fact(catalog.FactLabels)) {
 		if at < len(old) && label == old[at] {
 			at++
 		}
 	}
-	if at < len(old) {
-		b.refuse(k, "the order of its labels differs ("+describe(d)+"), and PostgreSQL cannot change it", "declare the labels in the database's order")
+	return at == len(old)
+}
+
+// swapEnum makes an enum anew that loses labels or orders them otherwise, which PostgreSQL cannot do in place: the old one makes room, columns are
+// changed to the new one, and the old one goes.
+func (b *builder) swapEnum(k catalog.Key, live, want *catalog.Object) {
+	d, _ := b.delta(k, catalog.FactLabels)
+	old := suffixed(k.Name, oldSuffix)
+	rename := b.add(alters, k, Statement{SQL: "ALTER TYPE " + name(k) + " RENAME TO " + pg.Ident(old), Reason: describe(d) + "; it makes room for the new one"})
+	b.roomFor[k] = rename
+	b.createOther(k, want)
+	made := b.actions(k).make[0]
+	labels, declared := splitList(live.Fact(catalog.FactLabels)), splitList(want.Fact(catalog.FactLabels))
+	lost := without(labels, declared)
+	for _, label := range lost {
+		made.Hazards = append(made.Hazards, Hazard{BreaksCode, "label " + label + " is refused from now on; a row that holds it makes the plan fail, and nothing is changed"})
+	}
+	if !slices.Equal(without(labels, lost), without(declared, without(declared, labels))) {
+		made.Hazards = append(made.Hazards, Hazard{BreaksCode, "comparisons and ORDER BY follow the new order of the labels"})
+	}
+	gone := b.add(drops, k, Statement{SQL: "DROP TYPE " + pg.Ident(k.Schema, old), Reason: "nothing has the old type any more"})
+	gone.rank.drop = 0
+}
+
+// connectSwaps orders what swapEnum began, and ties it into one transaction.
+func (b *builder) connectSwaps() {
+	for _, k := range b.keys() {
+		rename := b.roomFor[k]
+		if k.Kind != catalog.Enum || rename == nil {
+			continue
+		}
+		for _, d := range b.dependents[k] {
+			if b.goes(d) {
+				rename.needs(b.goneSteps(d)...) // they name the type as it was
+			}
+		}
+		for _, gone := range b.actions(k).gone {
+			gone.needs(b.swaps[k]...)
+		}
+		tie(append([]*step{rename}, b.swaps[k]...)...)
+	}
+}
+
+// alterEnum adds labels in place. They are committed before anything else runs, since a new label cannot be used in the
+// transaction that adds it.
+func (b *builder) alterEnum(k catalog.Key, live, want *catalog.Object) {
+	if !b.differsIn(k, catalog.FactLabels) {
 		return
 	}
+	old, declared := splitList(live.Fact(catalog.FactLabels)), splitList(want.Fact(catalog.FactLabels))
 	var before *step
 	for i, label := range declared {
 		if contains(old, label) {

@@ -14,8 +14,10 @@ import (
 func TestUnplannedIsNamed(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ old, new, object, why string }{
-		"label removed": {"CREATE TYPE e AS ENUM ('a', 'b')", "CREATE TYPE e AS ENUM ('a')", "enum public.e", "cannot remove a label"},
-		"labels moved":  {"CREATE TYPE e AS ENUM ('a', 'b')", "CREATE TYPE e AS ENUM ('b', 'a')", "enum public.e", "the order of its labels differs"},
+		"label removed under a domain": {"CREATE TYPE e AS ENUM ('a', 'b'); CREATE DOMAIN d AS e", "CREATE TYPE e AS ENUM ('a'); CREATE DOMAIN d AS e", "domain public.d",
+			"it depends on enum public.e, which has to be dropped and made again"},
+		"labels moved in a partition key": {"CREATE TYPE e AS ENUM ('a', 'b'); CREATE TABLE t (e e) PARTITION BY LIST (e)",
+			"CREATE TYPE e AS ENUM ('b', 'a'); CREATE TABLE t (e e) PARTITION BY LIST (e)", "column public.t.e", "it is in the partition key of table public.t"},
 		"domain type": {"CREATE DOMAIN d AS int", "CREATE DOMAIN d AS bigint", "domain public.d",
 			"no statement for this change: type is integer, declared is bigint"},
 		"partition key": {"CREATE TABLE t (a int, b int) PARTITION BY LIST (a)", "CREATE TABLE t (a int, b int) PARTITION BY LIST (b)", "table public.t",

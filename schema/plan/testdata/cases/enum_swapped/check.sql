@@ -1,0 +1,1 @@
+SELECT (SELECT string_agg(m::text, ',' ORDER BY m) FROM public.t) = 'good,ok,bad' AND (SELECT many::text FROM public.t WHERE id = 1) = '{good,ok}' AND has_type_privilege('pg_monitor', 'public.mood', 'USAGE') AND (SELECT m FROM public.p) = 'good'

@@ -1,0 +1,10 @@
+CREATE TYPE mood AS ENUM ('good', 'ok', 'fair', 'bad');
+CREATE TYPE unused AS ENUM ('b');
+COMMENT ON TYPE mood IS 'Moods.';
+CREATE TABLE t (id int PRIMARY KEY, m mood DEFAULT 'fair' NOT NULL, many mood[] DEFAULT '{ok}', n int, CONSTRAINT not_bad CHECK (m <> 'bad' OR id > 5));
+CREATE INDEX t_m ON t (m);
+CREATE INDEX t_good ON t (id) WHERE m = 'good';
+CREATE VIEW v AS SELECT id, m FROM t WHERE m > 'bad';
+CREATE MATERIALIZED VIEW mv AS SELECT m, count(*) AS n FROM t GROUP BY m;
+CREATE FUNCTION f(m mood) RETURNS mood LANGUAGE sql AS 'SELECT m';
+CREATE TABLE p (m mood, at date) PARTITION BY RANGE (at);

@@ -1,0 +1,12 @@
+CREATE TYPE mood AS ENUM ('bad', 'gone', 'ok', 'good');
+CREATE TYPE unused AS ENUM ('a', 'b');
+COMMENT ON TYPE mood IS 'Moods.';
+GRANT USAGE ON TYPE mood TO pg_monitor;
+CREATE TABLE t (id int PRIMARY KEY, m mood DEFAULT 'ok' NOT NULL, many mood[] DEFAULT '{ok}', n int, CONSTRAINT not_bad CHECK (m <> 'bad' OR id > 5));
+CREATE INDEX t_m ON t (m);
+CREATE INDEX t_good ON t (id) WHERE m = 'good';
+CREATE VIEW v AS SELECT id, m FROM t WHERE m > 'bad';
+CREATE MATERIALIZED VIEW mv AS SELECT m, count(*) AS n FROM t GROUP BY m;
+CREATE FUNCTION f(m mood) RETURNS mood LANGUAGE sql AS 'SELECT m';
+CREATE TABLE p (m mood, at date) PARTITION BY RANGE (at);
+CREATE TABLE p_1 PARTITION OF p FOR VALUES FROM ('2024-01-01') TO ('2024-02-01');
