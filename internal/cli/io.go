@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -144,6 +145,9 @@ func printIOStatus(a *app, r *asyncio.Report) {
 			t.AppendRow(table.Row{c.Name, c.New, c.Before, c.Made.UTC().Format(time.DateTime), c.State, c.Reason})
 		}
 		t.Render()
+		if slices.ContainsFunc(r.Journal, func(c asyncio.Change) bool { return c.State == "begun" }) {
+			fmt.Fprintln(a.stdout, "begun: a trial goes on, or its process has died; then the next run of the io job, or pgtender io revert, puts the old value back.")
+		}
 	}
 }
 
