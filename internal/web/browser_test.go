@@ -105,8 +105,8 @@ func TestScreenshot(t *testing.T) {
 	}
 	p := launch(t).open(t, 1200, 900, false, "light")
 	p.visit(*pageURL)
-	var bottom float64 // of the views: what follows is for who scrolls
-	p.evaluate("(document.getElementById('views') || document.body).getBoundingClientRect().bottom + scrollY + 16", &bottom)
+	var bottom float64 // of the jobs: what follows is for who scrolls
+	p.evaluate("(document.getElementById('jobs') || document.body).getBoundingClientRect().bottom + scrollY + 16", &bottom)
 	p.screenshot(*pageFile, bottom)
 	if said := p.complaints(); len(said) > 0 {
 		t.Errorf("the browser says: %s", strings.Join(said, "\n"))

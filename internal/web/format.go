@@ -110,11 +110,15 @@ func interval(from, to time.Time, loc *time.Location) string {
 	return lower + " → " + upper
 }
 
-// words cuts a name or an address where a line may be broken: after dots, underscores and the like.
+// words cuts a name where a line may be broken: after dots and underscores; and an address after its parts.
 func words(name string) []string {
 	var out []string
+	marks := "._/"
+	if strings.Contains(name, "://") {
+		marks = "/@"
+	}
 	for name != "" {
-		i := strings.IndexAny(name, "._/@") + 1
+		i := strings.IndexAny(name, marks) + 1
 		if i == 0 {
 			i = len(name)
 		}
