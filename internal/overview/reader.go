@@ -15,7 +15,7 @@ import (
 
 const (
 	every       = time.Minute
-	settle      = time.Second // runs that end together cost one reading
+	settle      = time.Second // at least, from a nudge to the reading
 	deadline    = 5 * time.Second
 	lockTimeout = 100 * time.Millisecond
 )
@@ -95,7 +95,10 @@ func (r *Reader) Nudge() {
 // Run reads until ctx ends.
 func (r *Reader) Run(ctx context.Context) {
 	for {
+		started := time.Now()
 		r.Read(ctx)
+		// Runs that end together cost one reading, and jobs that run all the time cost a twentieth of one session at most.
+		pause := min(max(settle, 20*time.Since(started)), every)
 		timer := time.NewTimer(every)
 		select {
 		case <-ctx.Done():
@@ -109,7 +112,7 @@ func (r *Reader) Run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(settle):
+		case <-time.After(pause):
 		}
 	}
 }
