@@ -18,5 +18,5 @@ GRANT SELECT, INSERT, DELETE ON TABLE "public"."training_runs_archive" TO "tende
 GRANT MAINTAIN ON TABLE "public"."mv_model_metrics" TO "tender"; -- refresh
 GRANT MAINTAIN ON TABLE "public"."mv_model_performance_summary" TO "tender"; -- refresh
 ALTER ROLE "tender" CREATEDB; -- apply, and drift until an apply was made with these sources: scratch databases; needless when env.dev names a server for them
--- job "rollup_deployments" (atlas.hcl:83:3): grant what its own SQL touches: CALL roll_up_deployments()
--- check "inference_errors" (atlas.hcl:90:3): grant SELECT on what it reads: SELECT 'deployment ' || deployment_id, (count(*) FILTER (WHERE status <> 'success'))::float8 / count(*) FROM public.inference_requests WHERE created_at >= now() - interval '1 hour' GROUP BY deployment_id HAVING count(*) >= 10 -- fewer prove nothing ORDER BY deployment_id
+-- job "rollup_deployments" (atlas.hcl): grant what its own SQL touches: CALL roll_up_deployments()
+-- check "inference_errors" (atlas.hcl): grant SELECT on what it reads: SELECT 'deployment ' || deployment_id, (count(*) FILTER (WHERE status <> 'success'))::float8 / count(*) FROM public.inference_requests WHERE created_at >= now() - interval '1 hour' GROUP BY deployment_id HAVING count(*) >= 10 -- fewer prove nothing ORDER BY deployment_id
