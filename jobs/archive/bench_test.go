@@ -1,14 +1,16 @@
 package archive
 
 import (
-	"fmt"
-	"strings"
+	"context"
+	"slices"
 	"testing"
 	"time"
 
-	"github.com/pgtender/pgtender/internal/pg"
+	"github.com/jackc/pgx/v5/pgxpool"
+
 	"github.com/pgtender/pgtender/internal/pgtest"
 	"github.com/pgtender/pgtender/internal/state"
+	"github.com/pgtender/pgtender/jobs"
 )
 
 // monthOf makes a live table with one month of 1.5 million rows that is due, and its archive.
@@ -17,59 +19,177 @@ func monthOf(b *testing.B) string {
 	url := pgtest.Database(b)
 	pgtest.Exec(b, url, `CREATE TABLE public.m (id bigint PRIMARY KEY); INSERT INTO public.m SELECT generate_series(1, 100);
 		CREATE TABLE public.t (id bigint GENERATED ALWAYS AS IDENTITY, at timestamptz NOT NULL, m bigint REFERENCES public.m, x text, y numeric, PRIMARY KEY (id, at)) PARTITION BY RANGE (at);
-		CREATE INDEX ON public.t (m, at);
+		CREATE INDEX ON public.t (m, at); CREATE INDEX ON public.t (at);
 		CREATE TABLE public.t_archive (LIKE public.t INCLUDING ALL EXCLUDING IDENTITY) PARTITION BY RANGE (at);
 		CREATE TABLE public.t_old PARTITION OF public.t (CONSTRAINT pgtender_bounds CHECK (at IS NOT NULL AND at >= '2020-01-01 00:00:00+00'::timestamptz AND at < '2020-02-01 00:00:00+00'::timestamptz))
 			FOR VALUES FROM ('2020-01-01 00:00+00') TO ('2020-02-01 00:00+00');
-		INSERT INTO public.t (at, m, x, y) SELECT '2020-01-01 00:00+00'::timestamptz + i * interval '1 second', 1 + i % 100, 'record ' || i, i / 7.0 FROM generate_series(1, 1500000) i`, "VACUUM ANALYZE public.t_old")
+		INSERT INTO public.t (at, m, x, y) SELECT '2020-01-01 00:00+00'::timestamptz + i * interval '1 second', 1 + i % 100, 'record ' || i, i / 7.0 FROM generate_series(1, 1500000) i`, "VACUUM ANALYZE public.t_old", "ALTER TABLE public.t_old SET (autovacuum_enabled = off)")
 	return url
 }
 
-// Moving the month as the job does, without the count that follows the move.
-func BenchmarkMoveMonth(b *testing.B) {
+// meter is what a piece of work took.
+type meter struct {
+	took time.Duration
+	wal  float64 // bytes
+}
+
+func measured(b *testing.B, pool *pgxpool.Pool, work func()) (m meter) {
+	b.Helper()
+	var mark string
+	if err := pool.QueryRow(b.Context(), "SELECT pg_current_wal_insert_lsn()::text").Scan(&mark); err != nil {
+		b.Fatal(err)
+	}
+	begun := time.Now()
+	work()
+	m.took = time.Since(begun)
+	if err := pool.QueryRow(b.Context(), "SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), $1::pg_lsn)::float8", mark).Scan(&m.wal); err != nil {
+		b.Fatal(err)
+	}
+	return m
+}
+
+func ready(b *testing.B, url string) *pgxpool.Pool {
+	b.Helper()
+	pool := pgtest.Pool(b, url)
+	if err := state.Ensure(b.Context(), pool); err != nil {
+		b.Fatal(err)
+	}
+	pgtest.Exec(b, url, "CHECKPOINT")
+	return pool
+}
+
+// Autovacuum would write its own WAL while the one that commits by batches is measured, and after the other.
+const landing = "CREATE TABLE public.t_archive_old PARTITION OF public.t_archive FOR VALUES FROM ('2020-01-01 00:00+00') TO ('2020-02-01 00:00+00') WITH (autovacuum_enabled = off)"
+
+// usual is how the month is usually moved: INSERT … SELECT, then DELETE, in one transaction.
+func usual(b *testing.B) meter {
+	b.Helper()
+	url := monthOf(b)
+	pgtest.Exec(b, url, landing)
+	return measured(b, ready(b, url), func() {
+		pgtest.Exec(b, url, "BEGIN; INSERT INTO public.t_archive SELECT * FROM public.t WHERE at < '2020-02-01 00:00+00'; DELETE FROM public.t WHERE at < '2020-02-01 00:00+00'; COMMIT")
+	})
+}
+
+// The whole month by DETACH and ATTACH, without the count that follows the move, beside the usual way.
+func BenchmarkMonth(b *testing.B) {
 	for range b.N {
-		b.StopTimer()
-		url := monthOf(b)
-		pool, err := pg.Open(b.Context(), url, 2)
-		if err != nil {
-			b.Fatal(err)
-		}
-		if err := state.Ensure(b.Context(), pool); err != nil {
-			b.Fatal(err)
-		}
+		theirs := usual(b)
+		pool := ready(b, monthOf(b))
 		job := New(pool, time.UTC)
-		rec := &record{}
-		var wal string
-		mark := "SELECT pg_current_wal_insert_lsn()::text"
-		if err := pool.QueryRow(b.Context(), mark).Scan(&wal); err != nil {
-			b.Fatal(err)
-		}
-		b.StartTimer()
-		p, err := job.open(b.Context(), policy("t"))
-		if err != nil {
-			b.Fatal(err)
-		}
-		job.moveAll(b.Context(), rec.run(false), p, p.live.Due(p.cut, time.UTC))
-		b.StopTimer()
-		if len(p.moves) != 1 || len(p.errs) != 0 {
-			b.Fatalf("%v %v", p.moves, p.errs)
-		}
-		var bytes float64
-		if err := pool.QueryRow(b.Context(), fmt.Sprintf("SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '%s')", wal)).Scan(&bytes); err != nil {
-			b.Fatal(err)
-		}
-		b.ReportMetric(bytes/1024, "WAL-kB/op")
-		pool.Close()
+		ours := measured(b, pool, func() {
+			p, err := job.open(b.Context(), policy("t"))
+			if err != nil {
+				b.Fatal(err)
+			}
+			if job.moveAll(b.Context(), (&record{}).run(false), p, p.live.Due(p.cut, time.UTC)); len(p.moves) != 1 || len(p.errs) != 0 {
+				b.Fatalf("%v %v", p.moves, p.errs)
+			}
+		})
+		b.ReportMetric(float64(ours.took.Microseconds())/1000, "ms")
+		b.ReportMetric(float64(theirs.took.Microseconds())/1000, "usual-ms")
+		b.ReportMetric(float64(theirs.took)/float64(ours.took), "times-faster")
+		b.ReportMetric(ours.wal/1024, "WAL-kB")
+		b.ReportMetric(theirs.wal/ours.wal, "times-less-WAL")
 	}
 }
 
-// Moving the month as it is usually done: INSERT … SELECT and DELETE.
-func BenchmarkInsertDeleteMonth(b *testing.B) {
+// The same month by rows, beside the usual way.
+func BenchmarkRows(b *testing.B) {
 	for range b.N {
-		b.StopTimer()
+		theirs := usual(b)
 		url := monthOf(b)
-		pgtest.Exec(b, url, "CREATE TABLE public.t_archive_old PARTITION OF public.t_archive FOR VALUES FROM ('2020-01-01 00:00+00') TO ('2020-02-01 00:00+00')")
-		b.StartTimer()
-		pgtest.Exec(b, url, strings.Join([]string{"BEGIN", "INSERT INTO public.t_archive SELECT * FROM public.t WHERE at < '2020-02-01 00:00+00'", "DELETE FROM public.t WHERE at < '2020-02-01 00:00+00'", "COMMIT"}, ";"))
+		pgtest.Exec(b, url, landing)
+		pool := ready(b, url)
+		job := New(pool, time.UTC)
+		var result jobs.Result
+		ours := measured(b, pool, func() {
+			p, err := job.open(b.Context(), byRow("t"))
+			if err != nil {
+				b.Fatal(err)
+			}
+			if err := job.moveRows(b.Context(), &rowsRun{(&record{}).run(false)}, p, p.live.Children[0], false); err != nil || p.rowsMoved() != 1500000 {
+				b.Fatalf("%d rows, %v", p.rowsMoved(), err)
+			}
+			result = p.result(false, time.UTC)
+		})
+		list := result.Detail["by_row"].([]map[string]any)[0]
+		b.ReportMetric(float64(ours.took.Nanoseconds())/1.5e6, "ns/row")
+		b.ReportMetric(float64(theirs.took.Nanoseconds())/1.5e6, "usual-ns/row")
+		b.ReportMetric(ours.wal/1.5e6, "WAL-B/row")
+		b.ReportMetric(theirs.wal/1.5e6, "usual-WAL-B/row")
+		b.ReportMetric(float64(list["longest_ms"].(int64)), "longest-ms")
+		b.ReportMetric(float64(list["batches"].(int)), "batches")
 	}
+}
+
+// What a writer of 400 rows a second meets while the month moves beside a reader of 5 seconds, by both granularities.
+func BenchmarkBesideOthers(b *testing.B) {
+	for _, how := range []string{"partition", "row"} {
+		b.Run(how, func(b *testing.B) {
+			for range b.N {
+				url := monthOf(b)
+				pgtest.Exec(b, url, "CREATE TABLE public.t_now PARTITION OF public.t FOR VALUES FROM ('2026-01-01 00:00+00') TO ('2100-01-01 00:00+00')")
+				if how == "row" {
+					pgtest.Exec(b, url, landing)
+				}
+				pool := ready(b, url)
+				job := New(pool, time.UTC)
+				alone := latencies(b, url, func() { time.Sleep(5 * time.Second) })
+				reader := pgtest.Session(b, url)
+				beside := latencies(b, url, func() {
+					over := make(chan error, 1)
+					go func() {
+						_, err := reader.Exec(b.Context(), "BEGIN; SELECT count(*) FROM public.t; SELECT pg_sleep(5); COMMIT")
+						over <- err
+					}()
+					pgtest.Eventually(b, url, "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE query LIKE '%pg_sleep(5)%' AND pid <> pg_backend_pid() AND datname = current_database())")
+					if _, err := job.Run(b.Context(), (&record{}).run(false), byRow("t")); err != nil {
+						b.Fatal(err)
+					}
+					if err := <-over; err != nil {
+						b.Fatal(err)
+					}
+				})
+				b.ReportMetric(quantile(alone, 0.99), "p99-alone-ms")
+				b.ReportMetric(quantile(beside, 0.99), "p99-beside-ms")
+				b.ReportMetric(quantile(beside, 1), "max-beside-ms")
+			}
+		})
+	}
+}
+
+// latencies are those of a writer of 400 rows a second while something is done, in milliseconds, ascending.
+func latencies(b *testing.B, url string, during func()) []float64 {
+	b.Helper()
+	ctx, stop := context.WithCancel(b.Context())
+	defer stop()
+	conn := pgtest.Session(b, url)
+	done := make(chan []float64)
+	go func() {
+		var list []float64
+		tick := time.NewTicker(2500 * time.Microsecond)
+		defer tick.Stop()
+		for ctx.Err() == nil {
+			<-tick.C
+			begun := time.Now()
+			if _, err := conn.Exec(b.Context(), "INSERT INTO public.t (at, m, x, y) VALUES (now(), 1, 'new', 1)"); err != nil {
+				b.Error(err)
+				break
+			}
+			list = append(list, float64(time.Since(begun).Microseconds())/1000)
+		}
+		slices.Sort(list)
+		done <- list
+	}()
+	during()
+	stop()
+	return <-done
+}
+
+func quantile(sorted []float64, q float64) float64 {
+	if len(sorted) == 0 {
+		return 0
+	}
+	return sorted[min(int(q*float64(len(sorted))), len(sorted)-1)]
 }

@@ -21,7 +21,13 @@ import (
 	"github.com/pgtender/pgtender/jobs"
 )
 
-func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
+func TestMain(m *testing.M) {
+	if os.Getenv(victimURL) != "" {
+		victim()
+		return
+	}
+	os.Exit(pgtest.Main(m))
+}
 
 // bench is one database, a pool as the daemon has it, and a plain connection for the people around it.
 type bench struct {

@@ -1,0 +1,289 @@
+package archive
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/pgtender/pgtender/internal/config"
+	"github.com/pgtender/pgtender/internal/devpg"
+	"github.com/pgtender/pgtender/internal/pg"
+	"github.com/pgtender/pgtender/internal/pgtest"
+	"github.com/pgtender/pgtender/internal/state"
+)
+
+// scenario is one kind of move, begun on what setup and first have made.
+type scenario struct {
+	setup string
+	first func(context.Context, *Job) error // before the move: nil, nothing
+	move  func(context.Context, *Job) error
+}
+
+func archiving(p config.Archive) func(context.Context, *Job) error {
+	return func(ctx context.Context, j *Job) error {
+		_, err := j.Run(ctx, (&record{}).run(false), p)
+		return err
+	}
+}
+
+// restoring2020 brings 2019 to 2021 back; when all is back already, that is no fault.
+func restoring2020(p config.Archive) func(context.Context, *Job) error {
+	return func(ctx context.Context, j *Job) error {
+		from := time.Date(2019, 1, 1, 0, 0, 0, 0, time.UTC)
+		_, err := j.Restore(ctx, (&record{}).run(false), p, from, from.AddDate(3, 0, 0))
+		if err != nil && strings.Contains(err.Error(), "holds nothing") {
+			return nil
+		}
+		return err
+	}
+}
+
+const crashTable = `
+CREATE TABLE public.m (id bigint PRIMARY KEY); INSERT INTO public.m SELECT generate_series(1, 10);
+CREATE TABLE public.t (id bigint GENERATED ALWAYS AS IDENTITY, at timestamptz NOT NULL, m bigint REFERENCES public.m, PRIMARY KEY (id, at)) PARTITION BY RANGE (at);
+CREATE INDEX ON public.t (at);
+CREATE TABLE public.t_archive (LIKE public.t INCLUDING ALL EXCLUDING IDENTITY) PARTITION BY RANGE (at);
+CALL public.part('t', 't_2020', '2020-01-01 00:00+00', '2021-01-01 00:00+00'); CALL public.part('t', 't_cut', '2021-01-01 00:00+00', now() + interval '1 year');
+INSERT INTO public.t (at, m) SELECT '2020-06-01 00:00+00'::timestamptz + i * interval '10 hours', 1 + i % 10 FROM generate_series(1, 300) i;
+INSERT INTO public.t (at, m) SELECT now() - interval '2 months' + i * interval '1 hour', 1 FROM generate_series(1, 100) i;
+`
+
+const crashPlain = `
+CREATE TABLE public.t (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, at timestamptz); CREATE INDEX ON public.t (at);
+CREATE TABLE public.t_archive (LIKE public.t INCLUDING ALL EXCLUDING IDENTITY);
+INSERT INTO public.t (at) SELECT '2020-06-01 00:00+00'::timestamptz + i * interval '1 hour' FROM generate_series(1, 1500) i;
+`
+
+func scenarios() map[string]scenario {
+	whole, rows, plain, wait := policy("t"), byRow("t"), plainPolicy(), byRow("t")
+	wait.Referenced = config.ReferencedWait
+	finish := byRow("t")
+	return map[string]scenario{
+		"whole": {crashTable, nil, archiving(whole)},
+		"rows":  {crashTable + "INSERT INTO public.t (at, m) SELECT '2022-01-01 00:00+00'::timestamptz + i * interval '1 hour', 1 FROM generate_series(1, 1500) i", archiving(whole), archiving(rows)},
+		// The year is over: the rest goes by rows, and the emptied partition.
+		"finish": {strings.Replace(crashTable, "'2021-01-01 00:00+00', now()", "'2021-01-01 00:00+00', '2022-01-01 00:00+00'); CALL public.part('t', 't_now', '2022-01-01 00:00+00', now()", 1) +
+			"CALL public.part('t_archive', 't_archive_2020', '2020-01-01 00:00+00', '2021-01-01 00:00+00')", nil, archiving(finish)},
+		"plain":        {crashPlain, nil, archiving(plain)},
+		"wait":         {crashTable + "CREATE TABLE public.child (id bigint, at timestamptz, FOREIGN KEY (id, at) REFERENCES public.t); INSERT INTO public.child SELECT id, at FROM public.t LIMIT 1", nil, archiving(wait)},
+		"restore":      {crashTable, archiving(whole), restoring2020(whole)},
+		"restore rows": {crashPlain, archiving(plain), restoring2020(plain)},
+	}
+}
+
+// fuse counts statements and acts at one of them: before it is sent, or when it has ended.
+type fuse struct {
+	at    int64
+	act   func()
+	count atomic.Int64
+}
+
+func (f *fuse) burn() {
+	if f.count.Add(1) == f.at {
+		f.act()
+	}
+}
+
+func (f *fuse) TraceQueryStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQueryStartData) context.Context {
+	f.burn()
+	return ctx
+}
+
+func (f *fuse) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) { f.burn() }
+
+// fused is the job with a fuse in its pool.
+func fused(ctx context.Context, url string, f *fuse) (*Job, func(), error) {
+	base, err := pg.Open(ctx, url, 4)
+	if err != nil {
+		return nil, nil, err
+	}
+	cfg := base.Config()
+	base.Close()
+	cfg.ConnConfig.Tracer = f
+	pool, err := pgxpool.NewWithConfig(ctx, cfg)
+	if err != nil {
+		return nil, nil, err
+	}
+	job := New(pool, time.UTC)
+	job.Patience.MaxPause = 200 * time.Millisecond
+	return job, pool.Close, nil
+}
+
+const (
+	victimURL  = "PGTENDER_TEST_ARCHIVE_VICTIM"
+	victimMove = "PGTENDER_TEST_ARCHIVE_MOVE"
+)
+
+// victim is a process that kills itself at one statement of its move.
+func victim() {
+	name, at, _ := strings.Cut(os.Getenv(victimMove), "/")
+	n, err := strconv.ParseInt(at, 10, 64)
+	if err != nil {
+		panic(err)
+	}
+	ctx := context.Background()
+	job, _, err := fused(ctx, os.Getenv(victimURL), &fuse{at: n, act: func() {
+		if err := syscall.Kill(os.Getpid(), syscall.SIGKILL); err != nil {
+			panic(err)
+		}
+		select {}
+	}})
+	if err != nil {
+		panic(err)
+	}
+	if err := scenarios()[name].move(ctx, job); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+// ready makes a database for a scenario and returns what its rows are.
+func (s scenario) ready(t *testing.T, url string) (before string) {
+	t.Helper()
+	pgtest.Exec(t, url, "SET TimeZone = 'UTC';"+monthSQL+s.setup)
+	pool := pgtest.Pool(t, url)
+	if err := state.Ensure(t.Context(), pool); err != nil {
+		t.Fatal(err)
+	}
+	if s.first != nil {
+		if err := s.first(t.Context(), New(pool, time.UTC)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return ask(t, url, both)
+}
+
+func ask(t *testing.T, url, sql string) (text string) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	if err := conn.QueryRow(t.Context(), sql).Scan(&text); err != nil {
+		t.Fatalf("%s: %v", sql, err)
+	}
+	return text
+}
+
+// after runs the move once more and looks where the rows are.
+func (s scenario) after(t *testing.T, url, before, what string) {
+	t.Helper()
+	if got := ask(t, url, both); got != before {
+		t.Fatalf("%s: rows are missing or doubled", what)
+	}
+	pool := pgtest.Pool(t, url)
+	if err := s.move(t.Context(), New(pool, time.UTC)); err != nil {
+		t.Fatalf("%s: the next run: %v", what, err)
+	}
+	if got := ask(t, url, both); got != before {
+		t.Fatalf("%s: rows are missing or doubled after the next run", what)
+	}
+	if err := Verify(t.Context(), pool, "", "", func(v Verdict) {
+		if v.Bad() {
+			t.Errorf("%s: %+v", what, v)
+		}
+	}); err != nil {
+		t.Error(err)
+	}
+}
+
+// statements counts how often a fuse would be asked in the whole move.
+func (s scenario) statements(t *testing.T) int64 {
+	t.Helper()
+	url := pgtest.Database(t)
+	s.ready(t, url)
+	f := &fuse{}
+	job, end, err := fused(t.Context(), url, f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer end()
+	if err := s.move(t.Context(), job); err != nil {
+		t.Fatal(err)
+	}
+	return f.count.Load()
+}
+
+// points are the statements at which it is killed: some, or all.
+func points(n int64, some int) (list []int64) {
+	step := max(n/int64(pgtest.Scaled(some, int(n))), 1)
+	for at := 1 + step/2; at <= n; at += step {
+		list = append(list, at)
+	}
+	return list
+}
+
+// The process is killed at every statement of every kind of move, before and after: each row is in exactly one of the two, and the next
+// run brings the move to its end.
+func TestKilledAtEveryStatement(t *testing.T) {
+	t.Parallel()
+	for name, s := range scenarios() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			n := s.statements(t)
+			if n < 20 {
+				t.Fatalf("only %d statements", n)
+			}
+			for _, at := range points(n, 3) {
+				url := pgtest.Database(t)
+				before := s.ready(t, url)
+				cmd := exec.CommandContext(t.Context(), os.Args[0])
+				cmd.Env = append(os.Environ(), victimURL+"="+url, fmt.Sprintf("%s=%s/%d", victimMove, name, at))
+				out, err := cmd.CombinedOutput()
+				var exit *exec.ExitError
+				if !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
+					t.Fatalf("at %d of %d it was not killed: %v %s", at, n, err, out)
+				}
+				// What it had sent ends, one way or the other.
+				pgtest.Eventually(t, url, "SELECT count(*) = 0 FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'pgtender%' AND pid <> pg_backend_pid() AND state <> 'idle'")
+				s.after(t, url, before, fmt.Sprintf("killed at %d of %d", at, n))
+			}
+		})
+	}
+}
+
+// The same with the server: kill -9, and an immediate shutdown; then recovery.
+func TestServerKilledAtEveryStatement(t *testing.T) {
+	t.Parallel()
+	server := pgtest.Private(t)
+	how := []devpg.Shutdown{devpg.Killed, devpg.Immediate}
+	round := 0
+	for name, s := range scenarios() {
+		n := s.statements(t)
+		for _, at := range points(n, 1) {
+			for _, manner := range how[round%2 : round%2+pgtest.Scaled(1, 2-round%2)] {
+				url := pgtest.DatabaseOn(t, server)
+				before := s.ready(t, url)
+				job, end, err := fused(t.Context(), url, &fuse{at: at, act: func() {
+					if err := server.Down(t.Context(), manner); err != nil {
+						t.Error(err)
+					}
+				}})
+				if err != nil {
+					t.Fatal(err)
+				}
+				_ = s.move(t.Context(), job) // it fails, unless nothing was left to do
+				end()
+				if err := server.Up(t.Context(), nil); err != nil {
+					t.Fatal(err)
+				}
+				s.after(t, url, before, fmt.Sprintf("%s: server %v at %d of %d", name, manner, at, n))
+			}
+			if pgtest.Scaled(0, 1) == 0 {
+				round++
+			}
+		}
+	}
+}
