@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/pgtender/pgtender/internal/pg"
+	"github.com/pgtender/pgtender/internal/pgtest"
 )
 
 // A union of both sees the same rows in every sample and in every way of asking, while partitions move and a writer writes.
@@ -128,5 +129,62 @@ func TestALongReaderHoldsUpTheMoveOnly(t *testing.T) {
 				t.Errorf("archived %v", got)
 			}
 		})
+	}
+}
+
+// A hundred whole moves (in make test, some of them), with long readers, a reader whose snapshot is older than what it meets, and a writer: every
+// sample of the union has every row.
+func TestAHundredMoves(t *testing.T) {
+	t.Parallel()
+	days := pgtest.Scaled(12, 100)
+	b := newBench(t, fmt.Sprintf(`
+		CREATE TABLE public.t (id bigint GENERATED ALWAYS AS IDENTITY, at timestamptz NOT NULL, PRIMARY KEY (id, at)) PARTITION BY RANGE (at);
+		CREATE TABLE public.t_archive (LIKE public.t INCLUDING ALL EXCLUDING IDENTITY) PARTITION BY RANGE (at);
+		CREATE TABLE public.t_now PARTITION OF public.t FOR VALUES FROM ('2025-01-01 00:00+00') TO (MAXVALUE);
+		DO $$ BEGIN FOR i IN 0..%d LOOP CALL public.part('t', 'd' || i, '2020-01-01 00:00+00'::timestamptz + i * interval '1 day', '2020-01-02 00:00+00'::timestamptz + i * interval '1 day'); END LOOP; END $$;
+		INSERT INTO public.t (at) SELECT '2020-01-01 00:00+00'::timestamptz + i * interval '1 hour' FROM generate_series(0, %d) i`, days-1, 24*days-1))
+	const union = "SELECT count(*), count(DISTINCT id) FROM (SELECT id, at FROM public.t UNION ALL SELECT id, at FROM public.t_archive) x WHERE at < '2025-01-01 00:00+00'"
+	ctx, stop := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	samples := make([]int, 3)
+	for i, begin := range []string{"", "BEGIN; SELECT FROM public.t LIMIT 1; SELECT pg_sleep(0.3)", "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1; SELECT pg_sleep(0.3)"} {
+		conn := b.connect()
+		wg.Go(func() {
+			for ctx.Err() == nil {
+				b.execOn(conn, begin)
+				var n, distinct int
+				if err := conn.QueryRow(context.WithoutCancel(ctx), union).Scan(&n, &distinct); err != nil || n != 24*days || distinct != n {
+					t.Errorf("%q: %d rows, %d different: %v", begin, n, distinct, err)
+					return
+				}
+				if samples[i]++; begin != "" {
+					b.execOn(conn, "COMMIT")
+				}
+			}
+		})
+	}
+	writer := b.connect()
+	wg.Go(func() {
+		for ctx.Err() == nil {
+			b.execOn(writer, "INSERT INTO public.t (at) VALUES (now())")
+			time.Sleep(2 * time.Millisecond)
+		}
+	})
+	for deadline := time.Now().Add(5 * time.Minute); len(b.children("t_archive")) < days && time.Now().Before(deadline); {
+		var busy *pg.BusyError
+		if _, err := b.run(policy("t")); err != nil && !errors.As(err, &busy) {
+			t.Error(err)
+			break
+		}
+	}
+	stop()
+	wg.Wait()
+	if got := len(b.children("t_archive")); got != days {
+		t.Errorf("%d partitions moved", got)
+	}
+	for i, n := range samples {
+		if n < 3 {
+			t.Errorf("only %d samples of kind %d", n, i)
+		}
 	}
 }
