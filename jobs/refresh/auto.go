@@ -129,7 +129,7 @@ func doubt(sessions []session) string {
 	if s.Kind != "client backend" && s.Kind != "walsender" && s.Kind != "" {
 		return fmt.Sprintf("a %s is at work in this database (%s)%s, whose changes are counted at times of its own", s.Kind, s.Describe, more)
 	}
-	return fmt.Sprintf("%s%s may have committed what is not counted yet", s.Describe, more)
+	return fmt.Sprintf("%s%s: may have committed what is not counted yet", s.Describe, more)
 }
 
 // worth is how long a run waits for sessions in doubt: no longer than a refresh takes twice, which it may save.

@@ -2,6 +2,7 @@ package refresh
 
 import (
 	"context"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -376,4 +377,63 @@ func TestChainOfThree(t *testing.T) {
 	if outcomes[jobs.Skipped] == 0 || outcomes[jobs.Success] == 0 {
 		t.Errorf("outcomes %v, want refreshes and skips", outcomes)
 	}
+}
+
+// A partition that is attached after the reading, seen by the refresh and detached again would leave no trace at the next look.
+func TestWhatChangesBetweenReadingAndRefresh(t *testing.T) {
+	b := newBench(t, `CREATE TABLE public.p (k int) PARTITION BY RANGE (k); CREATE TABLE public.p0 PARTITION OF public.p FOR VALUES FROM (0) TO (10);
+		CREATE TABLE public.p1 (k int); INSERT INTO public.p1 VALUES (11)`,
+		"CREATE MATERIALIZED VIEW public.mv AS SELECT k FROM public.p", "CREATE UNIQUE INDEX ON public.mv (k)")
+	b.patience = pg.Patience{LockTimeout: 20 * time.Millisecond, Attempts: 5, Pause: time.Millisecond, MaxPause: time.Millisecond}
+	holder := hold(t, b.url, "ANALYZE public.mv")
+	run, attached := b.runOf(auto("mv"), false), false
+	run.Say = func(string, ...any) { // its reading is done, and the view is locked
+		if !attached {
+			attached = true
+			b.exec("ALTER TABLE public.p ATTACH PARTITION public.p1 FOR VALUES FROM (10) TO (20)")
+			if err := holder.Rollback(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	task := Tasks(&config.Env{Refreshes: []config.Refresh{auto("mv")}}, Options{Pool: b.pool, Patience: b.patience})[0]
+	if _, err := task.Run(t.Context(), run); err != nil || !attached {
+		t.Fatal(err, attached)
+	}
+	if got := b.one("SELECT count(*)::text FROM public.mv"); got != "1" {
+		t.Fatalf("the view has %s rows: the refresh did not see the partition", got)
+	}
+	b.exec("ALTER TABLE public.p DETACH PARTITION public.p1")
+	b.refreshed(auto("mv"), "what it stands on was changed while its last refresh began")
+	if got := b.one("SELECT count(*)::text FROM public.mv"); got != "0" {
+		t.Errorf("the view has %s rows", got)
+	}
+	b.skipped(auto("mv"))
+}
+
+// Readers that are in somebody's way and a session's death in the middle leave the view and the ledger as they were.
+func TestKilledRefreshLeavesNothing(t *testing.T) {
+	b := newBench(t, things, "CREATE UNIQUE INDEX ON public.mv (id)")
+	b.must(auto("mv"))
+	b.exec("INSERT INTO public.things VALUES (7000, 'k')")
+	state := "SELECT (SELECT count(*) FROM public.mv) || ' ' || (SELECT md5(s::text) FROM pgtender.refresh_state s) || ' ' || (SELECT count(*) FROM pgtender.run)"
+	before := b.one(state)
+	run := b.runOf(auto("mv"), false)
+	commit := run.Commit
+	run.Commit = func(ctx context.Context, tx pgx.Tx, r jobs.Result) error {
+		if err := commit(ctx, tx, r); err != nil {
+			return err
+		}
+		b.exec("SELECT pg_terminate_backend(" + strconv.Itoa(int(tx.Conn().PgConn().PID())) + ", 5000)")
+		return nil
+	}
+	task := Tasks(&config.Env{Refreshes: []config.Refresh{auto("mv")}}, Options{Pool: b.pool, Patience: pg.Gentle})[0]
+	if _, err := task.Run(t.Context(), run); err == nil {
+		t.Error("a refresh whose session was ended before its commit is called done")
+	}
+	if after := b.one(state); after != before {
+		t.Errorf("before: %s\nafter:  %s", before, after)
+	}
+	b.must(auto("mv"))
+	b.skipped(auto("mv"))
 }
