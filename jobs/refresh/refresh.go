@@ -139,6 +139,9 @@ func (r *refresher) skip(ctx context.Context, conn *pgxpool.Conn, run *jobs.Run,
 		}
 		return run.Commit(ctx, tx, result)
 	})
+	if err == nil {
+		_ = pg.Count(ctx, conn.Conn()) // so that the views on this one can tell at once; the pool does it again
+	}
 	return result, err
 }
 

