@@ -20,6 +20,10 @@ WITH filled AS MATERIALIZED (
   SELECT d.refobjid, f.adrelid, f.adnum
     FROM pg_depend d JOIN pg_attrdef f ON f.oid = d.objid
    WHERE d.classid = 'pg_attrdef'::regclass AND d.refclassid = 'pg_class'::regclass
+), narrowest AS MATERIALIZED ( -- joined by hash: a search of each sequence's columns would grow with the square of their number
+  SELECT DISTINCT ON (f.seq) f.seq, f.rel, f.num
+    FROM filled f JOIN pg_sequence s ON s.seqrelid = f.seq JOIN pg_attribute fa ON fa.attrelid = f.rel AND fa.attnum = f.num
+   ORDER BY f.seq, fa.attlen, f.rel, f.num
 )
 SELECT n.nspname, c.relname, coalesce(tn.nspname, ''), coalesce(t.relname, ''), coalesce(a.attname, ''), coalesce(format_type(a.atttypid, NULL), ''), may, coalesce(CASE
          WHEN s.seqincrement > 0 THEN (pos.last::numeric - s.seqmin) / greatest(least(s.seqmax, lim.most)::numeric - s.seqmin, 1)
@@ -28,9 +32,7 @@ SELECT n.nspname, c.relname, coalesce(tn.nspname, ''), coalesce(t.relname, ''), 
   FROM pg_sequence s
   JOIN pg_class c ON c.oid = s.seqrelid
   JOIN pg_namespace n ON n.oid = c.relnamespace
-  LEFT JOIN LATERAL (
-    SELECT f.rel, f.num FROM filled f JOIN pg_attribute fa ON fa.attrelid = f.rel AND fa.attnum = f.num
-     WHERE f.seq = c.oid ORDER BY fa.attlen, f.rel, f.num LIMIT 1) AS fill ON true
+  LEFT JOIN narrowest fill ON fill.seq = c.oid
   LEFT JOIN pg_attribute a ON a.attrelid = fill.rel AND a.attnum = fill.num
   LEFT JOIN pg_class t ON t.oid = fill.rel
   LEFT JOIN pg_namespace tn ON tn.oid = t.relnamespace
