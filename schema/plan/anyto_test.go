@@ -43,11 +43,14 @@ func short(file string) string {
 	return filepath.Base(filepath.Dir(file)) + "/" + filepath.Base(file)
 }
 
-func anyToAny(t *testing.T, from, to string) {
-	url := database(t, from)
+func anyToAny(t *testing.T, from, to string) { between(t, database(t, from), database(t, to)) }
+
+// between goes from one database to the schema of another.
+func between(t *testing.T, url, to string) {
+	t.Helper()
 	conn := pgtest.Session(t, url)
 	scope := catalog.Scope{Schemas: []string{"public", "app", "old"}, Policies: partitioned(t, conn)}
-	declared := read(t, pgtest.Session(t, database(t, to)), catalog.Scope{Schemas: scope.Schemas})
+	declared := read(t, pgtest.Session(t, to), catalog.Scope{Schemas: scope.Schemas})
 	declared.Unmanaged = nil // privileges and partitions, which a case may have
 	live := read(t, conn, scope)
 	p, err := plan.Make(live, declared, plan.Options{})

@@ -26,8 +26,12 @@ func (b *builder) build(k catalog.Key) {
 		b.refuse(k, "the sources declare it as an invalid index", "write CREATE INDEX without ONLY: the partitions' indexes are made and attached by the plan")
 		return
 	}
-	if k.Kind == catalog.Enum && fate == recreate {
-		b.swapEnum(k, live, want)
+	if fate == recreate && b.swapsType(k) {
+		if k.Kind == catalog.Enum {
+			b.swapEnum(k, live, want)
+		} else {
+			b.swapComposite(k, want)
+		}
 		return
 	}
 	if b.goes(k) {

@@ -31,6 +31,21 @@ func enumGrows(live, want *catalog.Object) bool {
 	return at == len(old)
 }
 
+// swapsType reports whether a type that is made anew first makes room under another name: columns have it while they are changed.
+func (b *builder) swapsType(k catalog.Key) bool {
+	return k.Kind == catalog.Enum || k.Kind == catalog.Composite && slices.ContainsFunc(b.dependents[k], func(d catalog.Key) bool { return d.Kind == catalog.Column })
+}
+
+// swapComposite is for one that columns have had until now.
+func (b *builder) swapComposite(k catalog.Key, want *catalog.Object) {
+	old := suffixed(k.Name, oldSuffix)
+	b.roomFor[k] = b.add(alters, k, Statement{SQL: "ALTER TYPE " + name(k) + " RENAME TO " + pg.Ident(old), Reason: b.why(k) + "; it makes room for the new one",
+		Lock: on(accessExclusive, k.String())})
+	b.createOther(k, want)
+	gone := b.add(drops, k, Statement{SQL: "DROP TYPE " + pg.Ident(k.Schema, old), Reason: "nothing has the old type any more", Lock: on(accessExclusive, k.String())})
+	gone.rank.drop = 0
+}
+
 // swapEnum makes an enum anew that loses labels or orders them otherwise, which PostgreSQL cannot do in place: the old one makes room, columns are
 // changed to the new one, and the old one goes.
 func (b *builder) swapEnum(k catalog.Key, live, want *catalog.Object) {
@@ -56,12 +71,12 @@ func (b *builder) swapEnum(k catalog.Key, live, want *catalog.Object) {
 func (b *builder) connectSwaps() {
 	for _, k := range b.keys() {
 		rename := b.roomFor[k]
-		if k.Kind != catalog.Enum || rename == nil {
+		if !isType(k.Kind) || rename == nil {
 			continue
 		}
 		for _, d := range b.dependents[k] {
-			if b.goes(d) {
-				rename.needs(b.goneSteps(d)...) // they name the type as it was
+			if isRoutine(d.Kind) && b.goes(d) {
+				rename.needs(b.goneSteps(d)...) // which name the type as it was
 			}
 		}
 		for _, gone := range b.actions(k).gone {
