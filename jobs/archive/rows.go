@@ -187,8 +187,8 @@ func joined[T fmt.Stringer](list []T) string {
 	return strings.Join(out, ", ")
 }
 
-// arrange chooses the order of the batches: by time where an index has it, so that nothing but due rows is read; otherwise by
-// the primary key, through the whole table. Either way the next batch begins after the last one, and no dead row is read twice.
+// arrange chooses the order of the batches: by time where an index has it, so that nothing but due rows is read, and where a batch
+// ends is found in the index alone; otherwise by the primary key, through the whole table. Either way the next batch begins after the last one, and no dead row is read twice.
 func (t *transfer) arrange(policy config.Archive) error {
 	t.indexed = t.facts.Indexed
 	time := slices.IndexFunc(t.facts.Columns, func(c keyColumn) bool { return c.Name == t.key.Column })
@@ -202,8 +202,19 @@ func (t *transfer) arrange(policy config.Archive) error {
 		return refusal(policy.Table, fmt.Sprintf("%s has no primary key and no index that begins with %s, so its old rows cannot be found in order", t.from, t.key.Column),
 			fmt.Sprintf("Build one: CREATE INDEX CONCURRENTLY ON %s (%s);", ident(t.from), pg.Ident(t.key.Column)))
 	}
+	if !t.indexed {
+		t.order = t.facts.Key
+	}
+	return nil
+}
+
+// finer tells rows of the same time apart, which a batch otherwise takes together. It reports false when they are already.
+func (t *transfer) finer() bool {
+	if !t.indexed || len(t.order) > 1 {
+		return false
+	}
 	for _, c := range t.facts.Key {
-		if !t.indexed || c.Name != t.key.Column {
+		if c.Name != t.key.Column {
 			t.order = append(t.order, c)
 		}
 	}
@@ -213,7 +224,7 @@ func (t *transfer) arrange(policy config.Archive) error {
 		}
 		t.order = append(t.order, keyColumn{Name: "ctid", Type: "tid"})
 	}
-	return nil
+	return len(t.order) > 1
 }
 
 // byKey gives up the order by time: so many rows have the same time that looking for the next ones takes too long.

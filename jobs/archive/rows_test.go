@@ -361,6 +361,29 @@ func TestReferencedPartitionsWait(t *testing.T) {
 	}
 }
 
+// So many rows of one time that no batch could take them all: the key tells them apart.
+func TestManyRowsOfOneTime(t *testing.T) {
+	t.Parallel()
+	for name, key := range map[string]string{"with a key": "PRIMARY KEY", "without": ""} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, `CREATE TABLE public.t (id bigint `+key+`, at date); CREATE INDEX ON public.t (at); CREATE TABLE public.t_archive (LIKE public.t INCLUDING ALL);
+				INSERT INTO public.t SELECT i, '2020-01-01' FROM generate_series(1, 300) i; INSERT INTO public.t SELECT i, current_date FROM generate_series(301, 400) i;
+				CREATE FUNCTION public.slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(0.003); RETURN old; END';
+				CREATE TRIGGER slow BEFORE DELETE ON public.t FOR EACH ROW EXECUTE FUNCTION public.slow()`)
+			p := plainPolicy()
+			p.FireTriggers = true
+			r, err := b.run(p)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := b.one(counts); got != "100 300 300" {
+				t.Errorf("live, archived, noted: %s (%+v)", got, r)
+			}
+		})
+	}
+}
+
 // No transaction takes a second, whatever a row costs.
 func TestBatchesAdapt(t *testing.T) {
 	t.Parallel()

@@ -88,9 +88,9 @@ func (j *Job) step(ctx context.Context, s *sweep) (done bool, err error) {
 		return false, s.failed(err)
 	case s.pace.tooMuch():
 		return false, pause(ctx, pauseLeast)
-	case slow && s.byKey():
-		s.place = nil
-		return false, nil
+	case s.finer(), slow && s.byKey():
+		s.place = nil // what was moved is gone from there
+		return false, pause(ctx, pauseLeast)
 	}
 	if s.tries++; s.tries < leastTries {
 		return false, pause(ctx, time.Duration(s.tries)*pauseLeast)
