@@ -13,6 +13,7 @@ import (
 	"github.com/pgtender/pgtender/internal/config"
 	"github.com/pgtender/pgtender/internal/parts"
 	"github.com/pgtender/pgtender/internal/pgtest"
+	"github.com/pgtender/pgtender/internal/state"
 	"github.com/pgtender/pgtender/jobs"
 )
 
@@ -452,6 +453,44 @@ func TestRowsInterrupted(t *testing.T) {
 	b.execOn(holder, "ROLLBACK")
 	b.mustRun(byRow("t"))
 	if got := b.one(counts); got != "600 600 600" {
+		t.Errorf("live, archived, noted: %s", got)
+	}
+}
+
+// A standby that does not keep up is waited for.
+func TestAStandbyIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	primary := pgtest.Private(t)
+	standby := pgtest.Standby(t, primary)
+	url := pgtest.DatabaseOn(t, primary)
+	pgtest.Exec(t, url, `CREATE TABLE public.t (id bigint PRIMARY KEY, at timestamptz, pad text); CREATE INDEX ON public.t (at); CREATE TABLE public.t_archive (LIKE public.t INCLUDING ALL);
+		INSERT INTO public.t SELECT i, '2020-01-01 00:00+00'::timestamptz + i * interval '1 second', repeat('x', 500) FROM generate_series(1, 8000) i`)
+	pgtest.Eventually(t, primary.URL("postgres"), "SELECT EXISTS (SELECT FROM pg_stat_replication WHERE replay_lsn = pg_current_wal_lsn())")
+	pool := pgtest.Pool(t, url)
+	if err := state.Ensure(t.Context(), pool); err != nil {
+		t.Fatal(err)
+	}
+	pgtest.Exec(t, standby.URL("postgres"), "SELECT pg_wal_replay_pause()")
+	job := New(pool, time.UTC)
+	job.LagBytes = 1 << 17
+	rec := &record{}
+	done := make(chan error, 1)
+	go func() {
+		_, err := job.Run(t.Context(), rec.run(false), plainPolicy())
+		done <- err
+	}()
+	pgtest.Eventually(t, url, "SELECT count(*) > 0 FROM public.t_archive")
+	pgtest.Eventually(t, primary.URL("postgres"), "SELECT EXISTS (SELECT FROM pg_stat_replication WHERE pg_wal_lsn_diff(pg_current_wal_lsn(), replay_lsn) > 131072)")
+	select {
+	case err := <-done:
+		t.Fatalf("it did not wait: %v", err)
+	case <-time.After(time.Second):
+	}
+	pgtest.Exec(t, standby.URL("postgres"), "SELECT pg_wal_replay_resume()")
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if got := ask(t, url, counts); got != "0 8000 8000" {
 		t.Errorf("live, archived, noted: %s", got)
 	}
 }
