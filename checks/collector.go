@@ -266,8 +266,8 @@ func (c *Collector) inTx(ctx context.Context, check Check, f func(tx pgx.Tx) err
 		return f(nil)
 	}
 	tx, err := c.pool.BeginTx(ctx, pgx.TxOptions{BeginQuery: fmt.Sprintf(
-		"BEGIN READ ONLY; SET LOCAL lock_timeout = %d; SET LOCAL statement_timeout = %d",
-		lockTimeout.Milliseconds(), check.Deadline.Milliseconds())})
+		"BEGIN READ ONLY; SET LOCAL lock_timeout = %d; SET LOCAL statement_timeout = %d; %s",
+		lockTimeout.Milliseconds(), check.Deadline.Milliseconds(), pg.HoldFirst())})
 	if err != nil {
 		return pg.Explain(err)
 	}

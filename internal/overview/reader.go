@@ -159,7 +159,7 @@ func part[T any](ctx context.Context, r *Reader, name string, into *Part[T], rea
 // inTx gives f a read-only transaction with timeouts, and rolls it back.
 func inTx(ctx context.Context, pool Beginner, f func(pgx.Tx) error) error {
 	tx, err := pool.BeginTx(ctx, pgx.TxOptions{BeginQuery: fmt.Sprintf(
-		"BEGIN READ ONLY; SET LOCAL lock_timeout = %d; SET LOCAL statement_timeout = %d", lockTimeout.Milliseconds(), deadline.Milliseconds())})
+		"BEGIN READ ONLY; SET LOCAL lock_timeout = %d; SET LOCAL statement_timeout = %d; %s", lockTimeout.Milliseconds(), deadline.Milliseconds(), pg.HoldFirst())})
 	if err != nil {
 		return err
 	}

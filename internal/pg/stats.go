@@ -19,3 +19,14 @@ func Count(ctx context.Context, conn *pgx.Conn) error {
 	}
 	return nil
 }
+
+// FirstSinceCount is the key of an advisory lock of a transaction: whoever holds it has counted everything before that transaction, so that
+// nothing it has committed is uncounted.
+func FirstSinceCount() int64 {
+	return LockKey("refresh: first transaction since the session was counted")
+}
+
+// HoldFirst is the statement that takes the lock FirstSinceCount, for the first transaction of a session that a pool of ours has given.
+func HoldFirst() string {
+	return fmt.Sprintf("SELECT pg_catalog.pg_advisory_xact_lock_shared(%d)", FirstSinceCount())
+}

@@ -15,10 +15,6 @@ import (
 // (PGSTAT_IDLE_INTERVAL, pgstat.c); the rest is for a machine that is slow to wake it.
 const idleFlush = 15 * time.Second
 
-// firstSinceCount names an advisory lock of a transaction: whoever holds it has counted everything before that
-// transaction, so that nothing it has committed is uncounted.
-const firstSinceCount = "refresh: first transaction since the session was counted"
-
 // session is another session of this database, as one look shows it.
 type session struct {
 	Process  string // pid and start: no other session ever has it
@@ -27,7 +23,7 @@ type session struct {
 	Mark     string // what stays the same while it stays idle, or within one transaction; "": neither
 	Idle     float64
 	Counted  bool // its last statement was pg.Counted
-	First    bool // it holds firstSinceCount
+	First    bool // it holds pg.FirstSinceCount
 	Streams  bool // a walsender that streams
 	Describe string
 }
@@ -59,7 +55,7 @@ SELECT format('%s/%s', a.pid, extract(epoch FROM a.backend_start)), coalesce(a.b
 // readCrowd reads the other sessions of the database, those left out that write no rows: parallel workers, whose leader
 // is there as well, and autovacuum.
 func readCrowd(ctx context.Context, q pg.Querier) ([]session, error) {
-	rows, err := q.Query(ctx, crowdSQL, pg.Counted, pg.LockKey(firstSinceCount))
+	rows, err := q.Query(ctx, crowdSQL, pg.Counted, pg.FirstSinceCount())
 	var out []session
 	if err == nil {
 		out, err = pgx.CollectRows(rows, pgx.RowToStructByPos[session])

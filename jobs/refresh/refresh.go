@@ -167,7 +167,7 @@ func (r *refresher) make(ctx context.Context, conn *pgxpool.Conn, run *jobs.Run,
 	}
 	var oid uint32
 	err := patience.InTx(ctx, conn, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock_shared($1)", pg.LockKey(firstSinceCount)); err != nil {
+		if _, err := tx.Exec(ctx, pg.HoldFirst()); err != nil {
 			return err
 		}
 		filled, err := r.fillBelow(ctx, tx, run)
