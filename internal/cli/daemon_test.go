@@ -4,6 +4,7 @@ import (
 	"maps"
 	"net/http"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -296,6 +297,7 @@ func TestStandby(t *testing.T) {
 	there := server.URL(strings.TrimPrefix(mustParse(t, url).Path, "/"))
 	pgtest.Eventually(t, there, "SELECT EXISTS (SELECT FROM pgtender.run WHERE job = 'work' AND outcome = 'success')")
 	before := picture(t, there)
+	other := filepath.Join(folder(t, "other.sql", "CREATE TABLE other (a int);"), "other.sql")
 	const refused = `pgtender: the server of database ".*" is a read-only standby. Nothing was changed. Connect to its primary, for example with target_session_attrs=primary`
 	const unscratched = `pgtender: the server of database ".*" is a read-only standby, and the sources are loaded into a scratch database. Nothing was changed.\nName another PostgreSQL 18 server to make it on: env dev, --dev-url or DEV_DATABASE_URL. Or ask the primary.\n$`
 	for command, want := range map[string]struct {
@@ -303,7 +305,8 @@ func TestStandby(t *testing.T) {
 		stderr string
 	}{
 		"apply --auto-approve": {1, refused}, "run --once": {1, refused}, "job run partition": {1, refused}, "job run drift": {1, refused}, "io apply": {1, refused},
-		"plan": {1, unscratched}, "drift": {1, unscratched},
+		// What was applied is remembered in the database; other sources need a scratch database.
+		"plan": {2, "^$"}, "drift": {2, "^$"}, "plan --to " + other: {1, unscratched}, "drift --to " + other: {1, unscratched},
 		"plan --dev-url " + primary.URL("postgres"): {2, "^$"}, "drift --dev-url " + primary.URL("postgres"): {2, "^$"},
 		"check": {1, "^$"}, "job list": {0, "^$"}, "job run partition --dry-run": {0, "^$"}, "archive list": {0, "^$"}, "grants": {0, "^$"}, "io status --seconds 1": {0, "^$"},
 	} {
