@@ -33,8 +33,22 @@ SELECT s.name, coalesce(f.sourcefile || ':' || f.sourceline, ''), coalesce(f.set
    AND (s.source = 'configuration file' OR s.source = 'default' AND f.name IS NOT NULL)
  ORDER BY s.name`
 
-// edits are what a reload would put into force besides our setting.
+// FilesError says that the server cannot use its configuration files as they are, so that no reload works.
+type FilesError struct{ Wrong FileError }
+
+func (e *FilesError) Error() string {
+	return fmt.Sprintf("%s cannot be used by the server (%s): no reload works, and the next start may fail. Mend or remove that line first", e.Wrong.Place, e.Wrong.Error)
+}
+
+// edits are what a reload would put into force besides our setting. A *FilesError says that no reload works.
 func (h *hand) edits(ctx context.Context, ours string) ([]Edit, error) {
+	wrong, err := readFileErrors(ctx, h.db)
+	if err != nil {
+		return nil, fmt.Errorf("read the errors of the configuration files: %w", err)
+	}
+	if len(wrong) > 0 {
+		return nil, &FilesError{wrong[0]}
+	}
 	rows, err := h.db.Query(ctx, editsSQL, ours)
 	if err != nil {
 		return nil, fmt.Errorf("compare the configuration files with the values in force: %w", err)

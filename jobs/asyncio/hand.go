@@ -117,7 +117,7 @@ func (h *hand) put(ctx context.Context, name string, entry *string, value string
 			sql = "ALTER SYSTEM SET " + pg.Ident(name) + " = " + pg.Literal(*entry)
 		}
 		if _, err := h.db.Exec(ctx, sql); err != nil {
-			return fmt.Errorf("%s: %w", sql, err)
+			return h.lacks(ctx, fmt.Errorf("%s: %w", sql, err))
 		}
 	} else if now.shows(entry, value) {
 		return nil
@@ -128,9 +128,18 @@ func (h *hand) put(ctx context.Context, name string, entry *string, value string
 		return &EditsError{edits}
 	}
 	if _, err := h.db.Exec(ctx, "SELECT pg_reload_conf()"); err != nil {
-		return fmt.Errorf("reload the server's configuration for %s: %w", name, err)
+		return h.lacks(ctx, fmt.Errorf("reload the server's configuration for %s: %w", name, err))
 	}
 	return h.await(ctx, name, entry, value)
+}
+
+// lacks adds to an error for want of a right what would give it.
+func (h *hand) lacks(ctx context.Context, err error) error {
+	var user string
+	if !pg.Is(err, pg.InsufficientPrivilege) || h.db.QueryRow(ctx, "SELECT current_user").Scan(&user) != nil {
+		return err
+	}
+	return fmt.Errorf("%w. As an administrator:\n    %s", err, strings.Join(Grants(pg.Ident(user)), "\n    "))
 }
 
 // await waits until the reload has reached this session.

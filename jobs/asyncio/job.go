@@ -80,7 +80,7 @@ func ApplyTask(policy *config.IO, want string, o Options) (jobs.Task, error) {
 		if !ok {
 			return jobs.Task{}, fmt.Errorf("%q: write the setting and the value to try, such as io_workers=8", want)
 		}
-		t.want = &candidate{setting: name, to: value, why: "asked for at a shell"}
+		t.want = &candidate{setting: strings.ToLower(name), to: value, why: "asked for at a shell"}
 	}
 	return t.task(t.run), nil
 }
@@ -202,11 +202,11 @@ func (t *tuner) tune(ctx context.Context, run *jobs.Run, report *Report, result 
 	}
 	if refusal != nil {
 		if t.byHand {
-			return result, fmt.Errorf("nothing was changed: %w", refusal)
+			return result, fmt.Errorf("nothing was changed: %w%s", refusal, t.unfinished(ctx))
 		}
 		recommend(run, report, &result)
 		result.Detail["refused"] = refusal
-		result.Summary = "only recommending, as " + oneLine(refusal.Error()) + ". " + result.Summary
+		result.Summary = "only recommending, as " + strings.TrimRight(oneLine(refusal.Error()), ";") + ". " + result.Summary
 		return result, nil
 	}
 	if run.DryRun {
@@ -223,6 +223,9 @@ func (t *tuner) tune(ctx context.Context, run *jobs.Run, report *Report, result 
 			return nil
 		}
 		trial, err := h.try(ctx, t.Pace, run.ID, *c, run.Say)
+		if err != nil && Unfinished(context.WithoutCancel(ctx), t.Pool) { // the session may be dead, and not the server
+			err = errors.Join(err, t.rescue(ctx, run))
+		}
 		result.Detail["trial"] = trial
 		if trial != nil {
 			result.Outcome, result.Summary = told(trial)
@@ -235,6 +238,28 @@ func (t *tuner) tune(ctx context.Context, run *jobs.Run, report *Report, result 
 		return result, nil
 	}
 	return result, err
+}
+
+// rescue puts back in a new session what the trial's own could not.
+func (t *tuner) rescue(ctx context.Context, run *jobs.Run) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoWait)
+	defer cancel()
+	h, err := t.open(ctx, t.URL) // not registered as the tuner: the dead session may still be seen
+	if err != nil {
+		return err
+	}
+	defer h.close()
+	_, err = h.reconcile(ctx, run.Say)
+	return err
+}
+
+// unfinished says what an interrupted trial has left, or nothing.
+func (t *tuner) unfinished(ctx context.Context) string {
+	open, err := readChanges(ctx, t.Pool, " AND state = 'begun' ORDER BY id DESC")
+	if err != nil || len(open) == 0 {
+		return ""
+	}
+	return "\n" + open[0].left()
 }
 
 func told(t *Trial) (jobs.Outcome, string) {
@@ -274,6 +299,9 @@ func (t *tuner) pick(ctx context.Context, h *hand, report *Report) (*candidate, 
 
 func (t *tuner) rehearse(ctx context.Context, run *jobs.Run, report *Report, result jobs.Result) (jobs.Result, error) {
 	recommend(run, report, &result)
+	if left := t.unfinished(ctx); left != "" {
+		run.Say("%s", strings.TrimSpace(left))
+	}
 	c := t.want
 	if c == nil {
 		all := candidates(report.Status, report.Evidence, nil, t.maxWorkers(report.Local))
@@ -306,9 +334,11 @@ func (t *tuner) wish(s *Status) *Refusal {
 		return r
 	}
 	setting := s.Setting(t.want.setting)
-	if err := setting.checkValue(t.want.to); err != nil {
+	value, err := setting.canonical(t.want.to)
+	if err != nil {
 		return &Refusal{Reason: err.Error()}
 	}
+	t.want.to = value
 	if setting.Value == t.want.to {
 		return &Refusal{Reason: fmt.Sprintf("%s is %s already", t.want.setting, t.want.to)}
 	}

@@ -120,12 +120,35 @@ func (h *hand) putBack(ctx context.Context, c Change, reason string, evidence an
 	}
 	if err := h.put(ctx, c.Name, c.Old, value); err != nil {
 		var edits *EditsError
-		if errors.As(err, &edits) {
-			return "", fmt.Errorf("put %s back: the entry is back, and comes into force with the next reload: %w", c.Name, err)
+		var files *FilesError
+		if errors.As(err, &edits) || errors.As(err, &files) {
+			return "", fmt.Errorf("put %s back: the entry in postgresql.auto.conf is back, and comes into force with the next reload: %w", c.Name, err)
 		}
-		return "", fmt.Errorf("put %s back: %w", c.Name, err)
+		now, again := h.standing(ctx, c.Name)
+		if again != nil || !same(now.Entry, c.Old) || !now.beaten() {
+			return "", fmt.Errorf("put %s back: %w", c.Name, err)
+		}
+		reason += fmt.Sprintf("; its entry is as it was, though %s from %s beats it now", now.Value, now.Source)
 	}
 	return stateReverted, h.end(ctx, c, stateReverted, reason, evidence)
+}
+
+// beaten tells whether something else than the configuration files decides.
+func (s standing) beaten() bool { return s.Source != "configuration file" && s.Source != "default" }
+
+// byHand is the SQL that puts a setting back where pgtender cannot.
+func (c Change) byHand() string {
+	set := "ALTER SYSTEM RESET " + pg.Ident(c.Name)
+	if c.Old != nil {
+		set = "ALTER SYSTEM SET " + pg.Ident(c.Name) + " = " + pg.Literal(*c.Old)
+	}
+	return set + "; SELECT pg_reload_conf();"
+}
+
+// left says what an unfinished trial has left behind, and what puts it back.
+func (c Change) left() string {
+	return fmt.Sprintf("%s = %s may still be in postgresql.auto.conf, from a trial that was not finished; before, %s was in force. The next run of the io job, or `pgtender io revert`, puts it back; by hand: %s",
+		c.Name, c.New, c.Before, c.byHand())
 }
 
 // reconcile puts back what a process that died left in the middle of a trial.

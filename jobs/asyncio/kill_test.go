@@ -120,6 +120,9 @@ func (l *lab) doomed(t *testing.T, p Pace, at int, after bool) []string {
 	o := l.options()
 	o.Pace = p
 	o.open = func(ctx context.Context, url string) (*hand, error) {
+		if m != nil && m.dead {
+			return nil, errKilled
+		}
 		conn, err := pg.Dedicated(ctx, url, "")
 		if err != nil {
 			return nil, err

@@ -55,7 +55,7 @@ func (e *Evidence) String() string {
 	if !e.Seen {
 		return s + "; workers and handles are hidden from this role"
 	}
-	return s + fmt.Sprintf("; %.1f of %d I/O workers busy on average, all of them in %d samples; up to %d I/Os submitted at once; workers too few in %d samples",
+	return s + fmt.Sprintf("; %.1f of %d I/O workers busy on average, all of them in %d samples; up to %d I/Os submitted at once; more was asked than the workers could take in %d samples",
 		e.BusyMean*float64(e.Workers), e.Workers, e.AllBusy, e.HandlesMax, e.Saturated)
 }
 

@@ -10,7 +10,7 @@ import (
 
 // revert puts back what was kept: the last change, or all. A setting that somebody else has changed since is left as it is.
 func (t *tuner) revert(ctx context.Context, run *jobs.Run, all bool) (jobs.Result, error) {
-	result := jobs.Result{Outcome: jobs.Noop, Summary: "nothing to put back: pgtender has changed no setting of this server"}
+	result := jobs.Result{Outcome: jobs.Noop, Summary: nothingToRevert}
 	s, err := Read(ctx, t.Pool)
 	if err != nil {
 		return result, err
@@ -25,12 +25,22 @@ func (t *tuner) revert(ctx context.Context, run *jobs.Run, all bool) (jobs.Resul
 		return result, err
 	}
 	if refusal := s.mayTune(); refusal != nil {
-		return result, fmt.Errorf("nothing was changed: %w", refusal)
+		return result, fmt.Errorf("nothing was changed: %w%s", refusal, t.unfinished(ctx))
 	}
 	var done, left []string
 	err = t.withHand(ctx, func(h *hand) error {
+		interrupted, err := readChanges(ctx, h.db, " AND state = 'begun' ORDER BY id DESC")
+		if err != nil {
+			return err
+		}
 		if _, err := h.reconcile(ctx, run.Say); err != nil {
 			return err
+		}
+		for _, c := range interrupted {
+			done = append(done, c.Name)
+		}
+		if len(done) > 0 && !all {
+			return nil
 		}
 		open, err := readChanges(ctx, h.db, revertible)
 		if err != nil {
@@ -55,11 +65,12 @@ func (t *tuner) revert(ctx context.Context, run *jobs.Run, all bool) (jobs.Resul
 		result.Outcome, result.Summary = jobs.Success, "put back "+strings.Join(done, ", ")
 	}
 	if len(left) > 0 {
-		result.Summary = strings.TrimPrefix(result.Summary+"; left as somebody else has set it: "+strings.Join(left, ", "),
-			"nothing to put back: pgtender has changed no setting of this server; ")
+		result.Summary = strings.TrimPrefix(result.Summary+"; left as somebody else has set it: "+strings.Join(left, ", "), nothingToRevert+"; ")
 	}
 	return result, err
 }
+
+const nothingToRevert = "nothing to put back: no change of pgtender's is recorded in this database (settings are of the whole server: the pgtender of another database may have changed some)"
 
 const revertible = " AND state IN ('begun', 'kept') ORDER BY id DESC"
 

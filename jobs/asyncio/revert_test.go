@@ -3,6 +3,8 @@ package asyncio
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -78,7 +80,7 @@ func revertAfterEdit(t *testing.T, l *lab) {
 	pgtest.Exec(t, l.url, "ALTER SYSTEM SET work_mem = '9MB'") // written, not loaded
 	_, _, err := l.run(RevertTask(false, l.options()))
 	var edits *EditsError
-	if !errors.As(err, &edits) || !strings.Contains(err.Error(), "the entry is back, and comes into force with the next reload") {
+	if !errors.As(err, &edits) || !strings.Contains(err.Error(), "the entry in postgresql.auto.conf is back, and comes into force with the next reload") {
 		t.Errorf("%v", err)
 	}
 	if s, err := h.standing(t.Context(), "io_workers"); err != nil || s.Entry != nil || s.Value != "4" {
@@ -144,5 +146,68 @@ func somebodyElse(t *testing.T, l *lab) {
 	if j := l.journal(); err == nil || !strings.Contains(err.Error(), "somebody else has changed io_workers during the trial; it was left as it is") ||
 		l.shown("io_workers") != "9 by 9" || len(j) != 1 || j[0].State != stateOvertaken {
 		t.Errorf("%v %s %+v", err, l.shown("io_workers"), j)
+	}
+}
+
+// rescued kills the tuner's session in the middle: another one puts the value back.
+func rescued(t *testing.T, l *lab) {
+	stop := l.load("io_workers", nil, 0)
+	defer stop()
+	task, err := ApplyTask(nil, "io_workers=5", l.options())
+	if err != nil {
+		t.Fatal(err)
+	}
+	killed := false
+	_, err = task.Run(t.Context(), &jobs.Run{Say: func(format string, _ ...any) {
+		if strings.HasPrefix(format, "pair ") && !killed {
+			killed = true
+			pgtest.Exec(t, l.url, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = '"+tunerName+"'")
+		}
+	}})
+	if j := l.journal(); err == nil || l.shown("io_workers") != "3" || len(j) != 1 || j[0].State != stateReverted {
+		t.Errorf("%v %s %+v", err, l.shown("io_workers"), j)
+	}
+}
+
+// unrecorded takes the journal away in the middle: the trial ends, and the old value is back.
+func unrecorded(t *testing.T, l *lab) {
+	stop := l.load("io_workers", nil, 0)
+	defer stop()
+	task, err := ApplyTask(nil, "io_workers=5", l.options())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = task.Run(t.Context(), &jobs.Run{Say: func(format string, _ ...any) {
+		if strings.HasPrefix(format, "pair ") {
+			l.forget()
+		}
+	}})
+	if err == nil || !strings.Contains(err.Error(), "the trial of io_workers is no longer in the journal") || l.shown("io_workers") != "3" {
+		t.Errorf("%v %s", err, l.shown("io_workers"))
+	}
+}
+
+// badLine breaks postgresql.auto.conf in the middle of a trial: nothing false is said of other settings.
+func badLine(t *testing.T, l *lab) {
+	l.keep("io_workers", "4")
+	var data string
+	if err := l.pool.QueryRow(t.Context(), "SELECT current_setting('data_directory')").Scan(&data); err != nil {
+		t.Fatal(err)
+	}
+	h := &hand{db: pgtest.Session(t, l.url)}
+	auto := filepath.Join(data, "postgresql.auto.conf")
+	text, err := os.ReadFile(auto)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(auto, append(text, "io_wrong_setting = 'x'\n"...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var files *FilesError
+	if _, err := h.edits(t.Context(), "io_workers"); !errors.As(err, &files) || !strings.Contains(err.Error(), "postgresql.auto.conf:4 cannot be used by the server (unrecognized configuration parameter)") {
+		t.Errorf("%v", err)
+	}
+	if err := os.WriteFile(auto, text, 0o600); err != nil {
+		t.Fatal(err)
 	}
 }

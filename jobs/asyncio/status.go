@@ -128,8 +128,11 @@ func Read(ctx context.Context, db pg.Querier) (*Status, error) {
 		return nil, fmt.Errorf("read the overrides of I/O settings: %w", err)
 	}
 	if s.FilesRead {
-		if err := s.readFileErrors(ctx, db); err != nil {
+		if s.FileErrors, err = readFileErrors(ctx, db); err != nil {
 			return nil, fmt.Errorf("read the errors of the configuration files: %w", err)
+		}
+		if err := s.readPending(ctx, db); err != nil {
+			return nil, fmt.Errorf("read what waits for a restart: %w", err)
 		}
 	}
 	s.setEffective()
@@ -185,19 +188,16 @@ func (s *Status) readOverrides(ctx context.Context, db pg.Querier) error {
 	return err
 }
 
-func (s *Status) readFileErrors(ctx context.Context, db pg.Querier) error {
+func readFileErrors(ctx context.Context, db pg.Querier) ([]FileError, error) {
 	rows, err := db.Query(ctx, `
 		SELECT coalesce(f.sourcefile || ':' || f.sourceline, ''), coalesce(f.name, ''), f.error
 		  FROM pg_file_settings f LEFT JOIN pg_settings s ON s.name = f.name
 		 WHERE f.error IS NOT NULL AND NOT (f.error = 'setting could not be applied' AND s.context = 'postmaster') -- that waits for a restart
 		 ORDER BY f.seqno`)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if s.FileErrors, err = pgx.CollectRows(rows, pgx.RowToStructByPos[FileError]); err != nil {
-		return err
-	}
-	return s.readPending(ctx, db)
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[FileError])
 }
 
 // readPending finds what waits for a restart. The last line that names a setting decides.

@@ -111,7 +111,10 @@ func (h *hand) try(ctx context.Context, p Pace, run int64, c candidate, say func
 		if ctx.Err() != nil {
 			reason = "the trial was stopped"
 		}
-		return t, errors.Join(err, h.undo(ctx, change, t, reason))
+		if undone := h.undo(ctx, change, t, reason); undone != nil {
+			return t, errors.Join(err, undone)
+		}
+		return t, fmt.Errorf("%w; %s is %s again", err, c.setting, was.Value)
 	case !t.Verdict.Keep:
 		return t, h.undo(ctx, change, t, t.Verdict.Reason)
 	}
@@ -138,7 +141,7 @@ func (h *hand) undo(ctx context.Context, c Change, t *Trial, reason string) erro
 	}
 	state, err := h.putBack(ctx, c, reason, t)
 	if err != nil {
-		return fmt.Errorf("%w. The journal keeps it open: the next run of the io job, or `pgtender io revert`, tries again", err)
+		return fmt.Errorf("%w. %s", err, c.left())
 	}
 	if state == stateOvertaken {
 		return fmt.Errorf("somebody else has changed %s during the trial; it was left as it is", c.Name)
@@ -199,9 +202,22 @@ func (h *hand) mine(ctx context.Context, c Change) error {
 		return err
 	}
 	if same(now.Entry, c.Old) || now.Entry != nil && *now.Entry == c.New {
-		return nil
+		return h.journalled(ctx, c)
 	}
 	return fmt.Errorf("somebody else has changed %s during the trial", c.Name)
+}
+
+// journalled makes sure that the way back is still on record.
+func (h *hand) journalled(ctx context.Context, c Change) error {
+	var open bool
+	err := h.db.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pgtender.setting_change WHERE id = $1 AND state = 'begun')", c.ID).Scan(&open)
+	if err != nil {
+		return fmt.Errorf("look for the trial in the journal: %w", err)
+	}
+	if !open {
+		return fmt.Errorf("the trial of %s is no longer in the journal", c.Name)
+	}
+	return nil
 }
 
 // compare fills in the ratios of a pair.

@@ -130,6 +130,7 @@ func TestTrials(t *testing.T) {
 	for name, test := range map[string]func(*testing.T, *lab){
 		"verdicts": verdicts, "broken off": brokenOff, "too little is read": tooLittle, "one tuner of a server": oneTuner,
 		"stopped": stoppedTrial, "somebody else in the middle": somebodyElse, "revert": revertAll, "revert after an edit elsewhere": revertAfterEdit,
+		"rescued": rescued, "unrecorded": unrecorded, "a bad line": badLine,
 	} {
 		t.Run(name, func(t *testing.T) {
 			test(t, &lab{t: t, server: l.server, url: l.url, pool: l.pool})

@@ -3,6 +3,7 @@ package asyncio
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,12 +19,18 @@ func Wish(ctx context.Context, r *Report, wish string) (Advice, error) {
 	if refusal := Forbidden(r.Status, name); refusal != nil && (t == nil || name == "debug_io_direct") {
 		return Advice{}, refusal
 	}
-	if err := t.checkValue(value); err != nil {
+	value, err := t.canonical(value)
+	if err != nil {
 		return Advice{}, err
+	}
+	if value == t.Value {
+		return Advice{}, fmt.Errorf("%s is %s already", name, pretty(value, t.Unit))
 	}
 	weight, reason := Note, "asked for; a reload brings it into force and takes it back. Let a trial prove it: pgtender io apply "+name+"="+value
 	if t.Context == "postmaster" {
 		reason = "asked for; only a restart brings it into force, and a start may fail on it: ALTER SYSTEM checks no more than its range"
+	} else if most := r.Status.Setting("io_max_combine_limit"); name == "io_combine_limit" && most != nil && exceeds(value, most.Value) {
+		reason = fmt.Sprintf("asked for; but the server caps it at io_max_combine_limit, %s, silently, so it would do nothing. Raise that first, which needs a restart", most.Effective)
 	} else if !slices.Contains(tunable[:], name) {
 		reason = "asked for; measured gains of it are not known"
 	}
@@ -33,12 +40,38 @@ func Wish(ctx context.Context, r *Report, wish string) (Advice, error) {
 
 func cutWish(wish string) (name, value string, ok bool) {
 	name, value, ok = strings.Cut(wish, "=")
-	name, value = strings.TrimSpace(name), strings.TrimSpace(value)
+	name, value = strings.ToLower(strings.TrimSpace(name)), strings.TrimSpace(value)
 	return name, value, ok && name != "" && value != ""
 }
 
-// checkValue refuses what the server would not take. A value must be as pg_settings writes it, in the setting's own unit, so that it
-// is known again.
+// exceeds compares two whole numbers.
+func exceeds(a, b string) bool {
+	x, errX := strconv.Atoi(a)
+	y, errY := strconv.Atoi(b)
+	return errX == nil && errY == nil && x > y
+}
+
+// canonical is a value as pg_settings writes it, in the setting's own unit, so that it is known again. It refuses what the server would
+// not take.
+func (t *Setting) canonical(value string) (string, error) {
+	switch {
+	case t.Value == "on" || t.Value == "off":
+		if slices.Contains([]string{"true", "yes", "1"}, strings.ToLower(value)) {
+			value = "on"
+		} else if slices.Contains([]string{"false", "no", "0"}, strings.ToLower(value)) {
+			value = "off"
+		}
+		value = strings.ToLower(value)
+	case len(t.Choices) > 0:
+		value = strings.ToLower(value)
+	case t.Unit != "":
+		if n, ok := quantity(value, t.Unit); ok && n == math.Trunc(n) {
+			value = strconv.FormatFloat(n, 'f', 0, 64)
+		}
+	}
+	return value, t.checkValue(value)
+}
+
 func (t *Setting) checkValue(value string) error {
 	no := func(known string) error { return fmt.Errorf("%s = %s: the server takes %s", t.Name, value, known) }
 	switch {

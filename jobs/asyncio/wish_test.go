@@ -22,7 +22,8 @@ func TestWish(t *testing.T) {
 		"io_wokers=3":                 "has no I/O setting io_wokers; it has: backend_flush_after, ",
 		"io_workers=0":                "io_workers = 0: the server takes whole numbers from 1 to 32",
 		"io_workers=04":               "whole numbers",
-		"io_combine_limit=1MB":        "in units of 8kB",
+		"io_combine_limit=3MB":        "in units of 8kB",
+		"io_method=Worker":            "io_method is worker already",
 		"track_io_timing=maybe":       "on or off",
 		"io_method=threads":           "this build of PostgreSQL knows ",
 		"io_max_combine_limit=999999": "whole numbers from 1 to 128",
@@ -33,6 +34,10 @@ func TestWish(t *testing.T) {
 	}
 	a, err := Wish(t.Context(), report, "io_workers=8")
 	if err != nil || a.Restart || len(a.SQL) != 2 || a.Tried != nil || !strings.Contains(a.Reason, "pgtender io apply io_workers=8") {
+		t.Errorf("%+v %v", a, err)
+	}
+	a, err = Wish(t.Context(), report, "IO_combine_limit=1MB")
+	if err != nil || a.Proposed != "128" || !strings.Contains(a.Reason, "the server caps it at io_max_combine_limit, 128kB") {
 		t.Errorf("%+v %v", a, err)
 	}
 	for wish, want := range map[string]string{
