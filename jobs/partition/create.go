@@ -63,10 +63,10 @@ func (j *Job) create(ctx context.Context, r *jobs.Run, policy config.Partition, 
 			}
 		}
 		var o outcome
-		locks := group[0].locks(found.total() > 0)
+		locks := group[0].locks(false)
 		patience := parts.Telling(ctx, j.Pool, j.Patience, r.Say, locks)
 		err := patience.InTx(ctx, j.Pool, func(tx pgx.Tx) (err error) {
-			o, err = j.createIn(ctx, tx, policy, group, found)
+			o, err = j.createIn(ctx, tx, policy, group)
 			return err
 		})
 		if pg.Is(err, checkViolation) && group[0].set.Default != nil && attempt < 3 {
@@ -94,7 +94,7 @@ func failed(group []design, err error) error {
 }
 
 // createIn does the work within the transaction. Until the locks are taken nobody has to wait for it.
-func (j *Job) createIn(ctx context.Context, tx pgx.Tx, policy config.Partition, group []design, found besides) (o outcome, _ error) {
+func (j *Job) createIn(ctx context.Context, tx pgx.Tx, policy config.Partition, group []design) (o outcome, _ error) {
 	set := group[0].set
 	if err := parts.Claim(ctx, tx, set.Asked); err != nil {
 		return o, err
@@ -126,9 +126,6 @@ func (j *Job) createIn(ctx context.Context, tx pgx.Tx, policy config.Partition, 
 		default:
 			build = append(build, d.build()...)
 		}
-		if found.of(d) > 0 {
-			attach = append(attach, d.move())
-		}
 		attach = append(attach, d.attach())
 		if set.Default != nil {
 			attach = append(attach, d.disprove())
@@ -138,12 +135,12 @@ func (j *Job) createIn(ctx context.Context, tx pgx.Tx, policy config.Partition, 
 	if len(o.made) == 0 {
 		return o, nil
 	}
-	return o, j.carryOut(ctx, tx, &o, build, attach, found)
+	return o, j.carryOut(ctx, tx, &o, build, attach)
 }
 
 // carryOut makes the tables, takes the locks and attaches.
-func (j *Job) carryOut(ctx context.Context, tx pgx.Tx, o *outcome, build, attach []string, found besides) error {
-	locks := o.made[0].locks(found.total() > 0)
+func (j *Job) carryOut(ctx context.Context, tx pgx.Tx, o *outcome, build, attach []string) error {
+	locks := o.made[0].locks(false)
 	if len(locks) > 1 { // a single one has the whole timeout in ATTACH itself
 		if _, err := tx.Exec(ctx, strings.Join(build, ";\n")); err != nil {
 			return err
@@ -153,30 +150,15 @@ func (j *Job) carryOut(ctx context.Context, tx pgx.Tx, o *outcome, build, attach
 			return err
 		}
 	}
-	moved, err := run(ctx, tx, append(build, attach...))
-	if err != nil {
+	if _, err := tx.Exec(ctx, strings.Join(append(build, attach...), ";\n")); err != nil {
 		return err
 	}
-	for i := range o.made {
-		if found.of(o.made[i].design) > 0 {
-			o.made[i].moved, moved = moved[0], moved[1:]
-		}
-		if err := j.afterAttach(ctx, tx, o.made[i].design); err != nil {
+	for _, m := range o.made {
+		if err := j.afterAttach(ctx, tx, m.design); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// run sends statements in one go and returns how many rows each INSERT among them made.
-func run(ctx context.Context, tx pgx.Tx, statements []string) (inserted []int64, _ error) {
-	results := tx.Conn().PgConn().Exec(ctx, strings.Join(statements, ";\n"))
-	for results.NextResult() {
-		if tag, err := results.ResultReader().Close(); err == nil && tag.Insert() {
-			inserted = append(inserted, tag.RowsAffected())
-		}
-	}
-	return inserted, results.Close()
 }
 
 // locks are what ATTACH takes by itself, asked for in one go so that they share one timeout. To move rows the parent is

@@ -22,7 +22,7 @@ func TestRowsInDefaultAreMoved(t *testing.T) {
 	b := newBench(t, withDefault+`
 		INSERT INTO public.t (at, x) SELECT public.month(0) + i * interval '1 minute', i FROM generate_series(1, 1000) i;
 		INSERT INTO public.t (at, x) SELECT public.month(1) + i * interval '1 minute', i FROM generate_series(1, 1000) i;
-		INSERT INTO public.t (at, x) SELECT '2001-01-01 00:00+00', i FROM generate_series(1, 500) i`)
+		INSERT INTO public.t (at, x) SELECT '2001-01-01 00:00+00', i FROM generate_series(1, 500) i`).aside()
 	stop := make(chan struct{})
 	done := make(chan error, 2)
 	reader, writer := b.connect(), b.connect()
@@ -95,8 +95,7 @@ func TestRowsInDefaultThatMustNotBeMoved(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := newBench(t, withDefault+someRows+c.setup)
-			b.job.MoveRows = 20
+			b := newBench(t, withDefault+someRows+c.setup).aside()
 			before := b.one("SELECT count(*)::text FROM public.t")
 			// The other months are made all the same.
 			r, err := b.run(policy("t", config.Month, 2))

@@ -22,9 +22,8 @@ import (
 //   - of a large one, a CHECK proves that it has none. It is added NOT VALID, validated while others work, and
 //     dropped again with the attach. In between a row of the new range is refused, not lost, so this is not done for a range that
 //     has begun or soon will;
-//   - a few rows of the range are moved in the transaction that attaches, under a lock on the parent, so that nobody ever
-//     misses them;
-//   - many rows are copied before, with all the others: see move.
+//   - where such rows are, they are copied before, with all the others: see move. Moved in the transaction that attaches, even few
+//     would be missed by a transaction whose snapshot is older.
 
 // besides is what a look at the DEFAULT partition found.
 type besides struct {
@@ -181,8 +180,7 @@ type way int
 const (
 	attachOnly way = iota // no row of theirs is there, and reading it is short
 	proveFirst            // no row of theirs is there, and it is large
-	moveAtOnce            // a few rows, in the transaction that attaches
-	moveAside             // many: they are copied before
+	moveAside             // rows of theirs are there: they are copied before
 )
 
 // soon is how near the time of a new range may be for its rows to be refused while the DEFAULT partition is proved to have none.
@@ -190,7 +188,6 @@ const soon = time.Hour
 
 // choose says how to go about it. The error is a refusal: it names the rows and what a person can do.
 func (j *Job) choose(ctx context.Context, group []design, found besides) (way, error) {
-	few := found.total() <= j.MoveRows && found.Bytes <= j.MoveBytes
 	set := group[0].set
 	near := group[0].want.Lower.Compare(set.Key.At(set.Key.FromInstant(set.Now.Add(soon), j.Location))) <= 0
 	switch {
@@ -203,8 +200,8 @@ func (j *Job) choose(ctx context.Context, group []design, found besides) (way, e
 	if err != nil {
 		return 0, err
 	}
-	if few && len(all) == 0 {
-		return moveAtOnce, nil
+	if found.total() == 0 && found.Bytes <= j.ReadBytes {
+		return attachOnly, nil
 	}
 	var why []string
 	for _, o := range all {

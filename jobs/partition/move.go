@@ -488,15 +488,15 @@ func (m *move) names(ctx context.Context, tx pgx.Tx) ([]string, error) {
 }
 
 // discard drops what unfinished moves have left: copies only, at once; and the triggers, as soon as nobody uses the DEFAULT
-// partition. What another pgtender is working on is left alone.
+// partition. Only then the notes, since a statement that is under way goes on writing to them. What another pgtender is working on is left alone.
 func (j *Job) discard(ctx context.Context, set *parts.Set, names []string) error {
 	def := ident(set.Default.Table)
 	var idle, drop []string
 	for _, n := range names {
 		m := &move{name: n}
 		idle = append(idle, fmt.Sprintf("CREATE OR REPLACE FUNCTION %s RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS 'BEGIN RETURN NULL; END'", m.trigger()),
-			fmt.Sprintf("DROP TABLE IF EXISTS %s, %s", m.shell(), m.log()))
-		drop = append(drop, "DROP FUNCTION "+m.trigger())
+			"DROP TABLE IF EXISTS "+m.shell())
+		drop = append(drop, "DROP TABLE IF EXISTS "+m.log(), "DROP FUNCTION "+m.trigger())
 	}
 	drop = append([]string{fmt.Sprintf("DROP TRIGGER IF EXISTS %s ON %s", parts.MoveTrigger, def), fmt.Sprintf("DROP TRIGGER IF EXISTS %s_all ON %s", parts.MoveTrigger, def)}, drop...)
 	for _, list := range [][]string{idle, drop} {

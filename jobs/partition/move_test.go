@@ -21,13 +21,12 @@ import (
 	"github.com/pgtender/pgtender/jobs"
 )
 
-// aside makes every move one of many rows.
+// aside makes the schema that a move needs.
 func (b *bench) aside() *bench {
 	b.t.Helper()
 	if err := state.Ensure(b.t.Context(), b.pool); err != nil {
 		b.t.Fatal(err)
 	}
-	b.job.MoveRows = 10
 	return b
 }
 
@@ -240,7 +239,6 @@ func TestKilledWhileRowsLeaveTheDefault(t *testing.T) {
 			t.Fatal(err)
 		}
 		victim := New(pool, time.UTC)
-		victim.MoveRows = 10
 		if err := pool.Ping(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -310,7 +308,7 @@ func TestAMoveThatIsStopped(t *testing.T) {
 	defer cancel()
 	reader, done := b.moving(ctx)
 	cancel()
-	pgtest.Eventually(t, b.url, "SELECT NOT EXISTS (SELECT FROM pg_class WHERE relname LIKE 'move%' OR relname LIKE 't\\_2%')")
+	pgtest.Eventually(t, b.url, "SELECT NOT EXISTS (SELECT FROM pg_class WHERE relname LIKE 'move%' AND relkind = 'p' OR relname LIKE 't\\_2%')")
 	b.exec("INSERT INTO public.t (at, x) VALUES (now(), 1001); DELETE FROM public.t WHERE x = 7")
 	b.execOn(reader, "COMMIT")
 	if err := <-done; !errors.Is(err, context.Canceled) {
@@ -366,4 +364,73 @@ func TestDryRunOfAMove(t *testing.T) {
 	if got := b.one("SELECT count(*) || ' ' || (SELECT count(*) FROM public.rest) FROM public.t"); got != "300 0" {
 		t.Error(got)
 	}
+}
+
+// A statement that was under way when a move was given up goes on: what it writes to is dropped after it.
+func TestAStoppedMoveBreaksNoStatement(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, withDefault+`INSERT INTO public.t (at, x) SELECT public.month(0), i FROM generate_series(1, 300) i`).aside()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	reader, done := b.moving(ctx)
+	writer, written := b.connect(), make(chan error, 1)
+	const insert = "INSERT INTO public.t (at, x) SELECT now(), i FROM generate_series(1, 2) i WHERE i = 1"
+	b.execOn(writer, insert) // its session knows the trigger's function now
+	b.exec("SELECT pg_advisory_lock(4711)")
+	go func() {
+		_, err := writer.Exec(context.WithoutCancel(ctx), insert+" OR pg_advisory_lock(4711)::text IS NOT NULL")
+		written <- err
+	}()
+	pgtest.Eventually(t, b.url, "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND objid = 4711)")
+	cancel()
+	pgtest.Eventually(t, b.url, "SELECT NOT EXISTS (SELECT FROM pg_class WHERE relname LIKE 't\\_2%')")
+	b.exec("SELECT pg_advisory_unlock(4711)")
+	if err := <-written; err != nil {
+		t.Errorf("a statement that was under way: %v", err)
+	}
+	b.execOn(reader, "COMMIT")
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	b.mustRun(policy("t", config.Month, 1))
+	b.clean()
+}
+
+// Even a few rows are not missed by a transaction whose snapshot is older than their move.
+func TestFewRowsAreSeenByAnOlderSnapshot(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, withDefault+`INSERT INTO public.t (at, x) SELECT public.month(1), i FROM generate_series(1, 50) i`).aside()
+	older, done := b.connect(), make(chan error, 1)
+	b.execOn(older, "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT pg_current_snapshot()")
+	rec := &record{}
+	told := make(chan struct{}, 100)
+	run := rec.run(false)
+	say := run.Say
+	run.Say = func(format string, args ...any) {
+		say(format, args...)
+		if strings.Contains(format, "waits for transactions that began before") {
+			told <- struct{}{}
+		}
+	}
+	go func() {
+		_, err := b.job.Run(t.Context(), run, policy("t", config.Month, 1))
+		done <- err
+	}()
+	select {
+	case <-told:
+	case err := <-done:
+		done <- err
+	}
+	var n int
+	if err := older.QueryRow(t.Context(), "SELECT count(*) FROM public.t WHERE at >= public.month(1) AND at < public.month(2)").Scan(&n); err != nil || n != 50 {
+		t.Errorf("%d rows are seen of 50: %v", n, err)
+	}
+	b.execOn(older, "COMMIT")
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if got := b.one("SELECT count(*) || ' ' || (SELECT count(*) FROM public.rest) FROM public.t"); got != "50 0" {
+		t.Error(got)
+	}
+	b.clean()
 }

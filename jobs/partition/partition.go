@@ -30,14 +30,13 @@ type Job struct {
 	Location *time.Location // where intervals begin
 	Patience pg.Patience
 
-	MoveRows  int64 // up to so many rows leave a DEFAULT partition while others wait; more are copied before
-	MoveBytes int64 // and only if its heap is no larger
 	ScanBytes int64 // a DEFAULT partition up to this size is read under a strong lock; above it a CHECK is validated before
+	ReadBytes int64 // and up to this size, where the CHECK would refuse rows of today
 }
 
 // New is the job with its usual limits: each keeps others waiting for less than about a tenth of a second.
 func New(pool *pgxpool.Pool, loc *time.Location) *Job {
-	return &Job{Pool: pool, Location: loc, Patience: pg.Gentle, MoveRows: 5000, MoveBytes: 64 << 20, ScanBytes: 16 << 20}
+	return &Job{Pool: pool, Location: loc, Patience: pg.Gentle, ScanBytes: 16 << 20, ReadBytes: 64 << 20}
 }
 
 // Tasks are the env's partition policies, one task each.
@@ -285,8 +284,6 @@ func (j *Job) rehearse(ctx context.Context, run *jobs.Run, group []design, p *pa
 		case leftover:
 			run.Say("-- %s is there and will be attached if it is empty:", d.name)
 			statements = append(d.adopt(), d.attach())
-		case found.of(d) > 0:
-			statements = append(d.build(), d.move(), d.attach())
 		}
 		run.Say("-- %s:", d.name)
 		for _, s := range statements {

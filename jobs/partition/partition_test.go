@@ -142,7 +142,7 @@ func TestNamesOfAnyKind(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{`we"ird 'n\ame`, "таблица_с_очень_длинным_именем_ы", strings.Repeat("x", 63), strings.Repeat("x", 62) + "y", "SELECT"} {
 		for _, schema := range []string{"public", `sch"ema`} {
-			b := newBench(t, `CREATE SCHEMA "sch""ema"`)
+			b := newBench(t, `CREATE SCHEMA "sch""ema"`).aside()
 			table := config.Table{Schema: schema, Name: name}
 			b.exec(fmt.Sprintf(`CREATE TABLE %s ("the ""key""" timestamptz, "Ünïcode" text DEFAULT 'a''b\c') PARTITION BY RANGE ("the ""key""")`, ident(table)))
 			b.exec(fmt.Sprintf(`COMMENT ON TABLE %s IS 'it''s \ "this"'; CREATE TABLE public.d PARTITION OF %[1]s DEFAULT; INSERT INTO %[1]s SELECT now()`, ident(table)))
@@ -277,7 +277,7 @@ func TestLocksTaken(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer tx.Rollback(context.WithoutCancel(t.Context()))
-	if _, err := b.job.createIn(t.Context(), tx, p, []design{d}, besides{}); err != nil {
+	if _, err := b.job.createIn(t.Context(), tx, p, []design{d}); err != nil {
 		t.Fatal(err)
 	}
 	strongest := b.list(`
@@ -397,7 +397,7 @@ func TestDryRunSaysWhatARunDoes(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, `CREATE TABLE public.m (id int PRIMARY KEY);
 		CREATE TABLE public.t (at timestamptz, m int REFERENCES public.m) PARTITION BY RANGE (at); COMMENT ON TABLE public.t IS 'x';
-		CREATE TABLE public.rest PARTITION OF public.t DEFAULT; INSERT INTO public.t SELECT now()`)
+		CREATE TABLE public.rest PARTITION OF public.t DEFAULT; INSERT INTO public.t SELECT now()`).aside()
 	rec := &record{}
 	r, err := b.job.Run(t.Context(), rec.run(true), policy("t", config.Month, 1))
 	if err != nil || r.Outcome != jobs.Noop || !strings.HasPrefix(r.Summary, "would create 2 partitions") {
