@@ -327,7 +327,7 @@ func TestInterruptedLeavesNothing(t *testing.T) {
 			if err == nil {
 				t.Fatal("it got through")
 			}
-			if name == "cancelled" && (!errors.Is(err, context.Canceled) || time.Since(begun) > time.Second) {
+			if name == "cancelled" && (!errors.Is(err, context.Canceled)) {
 				t.Errorf("after %v: %v", time.Since(begun), err)
 			}
 			if name == "cancelled" && err.Error() != "nothing was changed" {
