@@ -150,6 +150,7 @@ func (j *Job) runPartitions(ctx context.Context, run *jobs.Run, p *pass) {
 			due, straddling = nil, nil
 		}
 	}
+	due = j.clearUnused(ctx, run, p, due)
 	rows := &rowsRun{run}
 	byRows := func(c parts.Child) bool { return len(p.pointing) > 0 || p.landing(c) != nil }
 	var whole []parts.Child

@@ -85,22 +85,13 @@ func wholeEntry(ctx context.Context, q pg.Querier, t config.Table, key parts.Key
 	return e, nil
 }
 
-// returning are the columns that the figures are made of.
-func (e entry) returning() string {
-	list := []string{"x." + pg.Ident(e.time.Name)}
-	for _, c := range append(slices.Clone(e.digested), deref(e.number)...) {
-		if name := "x." + pg.Ident(c.Name); !slices.Contains(list, name) {
-			list = append(list, name)
-		}
+// figured are the columns that the figures are made of.
+func (e entry) figured() []keyColumn {
+	list := append([]keyColumn{e.time}, e.digested...)
+	if e.number != nil {
+		list = append(list, *e.number)
 	}
-	return strings.Join(list, ", ")
-}
-
-func deref(c *keyColumn) []keyColumn {
-	if c == nil {
-		return nil
-	}
-	return []keyColumn{*c}
+	return list
 }
 
 // figures is the JSON object that the manifest keeps of a set of rows.

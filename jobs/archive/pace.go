@@ -19,6 +19,7 @@ const (
 	batchTarget  = 250 * time.Millisecond
 	batchTimeout = 750 * time.Millisecond
 	batchBytes   = 32 << 20 // of rows, by their average size
+	batchMemory  = 64 << 20 // for the same rows, as the server keeps them until the batch is over
 )
 
 // newPace is the pace for rows of an average size in bytes; 0: not known.

@@ -282,12 +282,15 @@ func (t *transfer) edge(after []string, n int) string {
 	if len(where) == 0 {
 		where = []string{"true"}
 	}
-	var texts, order []string
-	for _, c := range t.order {
-		texts, order = append(texts, "x."+pg.Ident(c.Name)+"::text"), append(order, "x."+pg.Ident(c.Name))
+	// The text is made of the one row outside: within, it would be made of each that OFFSET passes over.
+	var texts, names, order []string
+	for i, c := range t.order {
+		name := fmt.Sprintf("k%d", i)
+		texts, names = append(texts, name+"::text"), append(names, "x."+pg.Ident(c.Name)+" AS "+name)
+		order = append(order, "x."+pg.Ident(c.Name))
 	}
-	return fmt.Sprintf("SELECT ARRAY[%s] FROM %s WHERE %s ORDER BY %s OFFSET %d LIMIT 1",
-		strings.Join(texts, ", "), t.source(), strings.Join(where, " AND "), strings.Join(order, ", "), n-1)
+	return fmt.Sprintf("SELECT ARRAY[%s] FROM (SELECT %s FROM %s WHERE %s ORDER BY %s OFFSET %d LIMIT 1) AS edge",
+		strings.Join(texts, ", "), strings.Join(names, ", "), t.source(), strings.Join(where, " AND "), strings.Join(order, ", "), n-1)
 }
 
 // free are the conditions that no row points to x.
@@ -315,17 +318,23 @@ func (t *transfer) statement(after, upTo, held []string) string {
 	if t.wait {
 		where = append(append(where, t.free()...), "x.ctid = ANY ("+pg.Literal("{"+`"`+strings.Join(held, `","`)+`"`+"}")+"::tid[])")
 	}
-	var names, back []string
+	var names, gone []string
 	for _, c := range t.facts.Columns {
 		if !c.Generated {
-			names, back = append(names, pg.Ident(c.Name)), append(back, "x."+pg.Ident(c.Name))
+			names, gone = append(names, pg.Ident(c.Name)), append(gone, "x."+pg.Ident(c.Name))
+		}
+	}
+	for _, c := range t.entry.figured() { // a generated one, too
+		if name := "x." + pg.Ident(c.Name); !slices.Contains(gone, name) {
+			gone = append(gone, name)
 		}
 	}
 	columns := strings.Join(names, ", ")
-	// The target may be the live table, on the way back: its identity takes the numbers as they are.
+	// The figures are those of the rows that left. Of those that arrived only the number is asked: the server keeps both sets in memory until the
+	// end, and numbers are smaller than rows. The target may be the live table, on the way back: its identity takes the numbers as they are.
 	return fmt.Sprintf(`WITH gone AS (DELETE FROM %s WHERE %s RETURNING %s),
-put AS (INSERT INTO %s AS x (%s) OVERRIDING SYSTEM VALUE SELECT %s FROM gone RETURNING %s)
-SELECT (SELECT count(*) FROM gone), count(*), %s, (SELECT %s FROM pg_class f, pg_class t WHERE (f.oid, t.oid) = (%s::regclass, %s::regclass)) FROM put`,
-		t.source(), strings.Join(where, " AND "), strings.Join(back, ", "), ident(t.to), columns, columns, t.entry.returning(), t.entry.figures(),
+put AS (INSERT INTO %s (%s) OVERRIDING SYSTEM VALUE SELECT %s FROM gone RETURNING 1)
+SELECT count(*), (SELECT count(*) FROM put), %s, (SELECT %s FROM pg_class f, pg_class t WHERE (f.oid, t.oid) = (%s::regclass, %s::regclass)) FROM gone`,
+		t.source(), strings.Join(where, " AND "), strings.Join(gone, ", "), ident(t.to), columns, columns, t.entry.figures(),
 		guardSQL, pg.Literal(ident(t.from)), pg.Literal(ident(t.to)))
 }

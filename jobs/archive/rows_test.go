@@ -132,6 +132,61 @@ func TestTheStraddlingPartitionIsFinished(t *testing.T) {
 	}
 }
 
+// A run ended between making the archive's partition and the first batch. Once the whole partition is due it still moves whole; one that somebody
+// else made stays, and takes the rows.
+func TestAnUnusedPartitionMakesRoom(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name, hand string
+		want       []string
+	}{
+		{"ours", "", []string{"t_old", "t_cut", "t_young"}},
+		{"not ours", "ALTER TABLE public.t_archive_cut DROP CONSTRAINT pgtender_bounds", []string{"t_old", "t_archive_cut", "t_young"}},
+		{"with a view on it", "CREATE VIEW public.v AS SELECT id FROM public.t_archive_cut", []string{"t_old", "t_archive_cut", "t_young"}},
+		{"with a row of somebody's", "INSERT INTO public.t_archive_cut (id, at) VALUES (0, public.year_ago(-1))", []string{"t_old", "t_archive_cut", "t_young"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, rowTable)
+			p, err := b.job.open(t.Context(), byRow("t"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := b.job.makeLanding(t.Context(), (&record{}).run(false), p, *p.straddling()); err != nil {
+				t.Fatal(err)
+			}
+			if c.hand != "" {
+				b.exec(c.hand)
+			}
+			before := b.one(both)
+			later := policy("t")
+			later.After = config.Interval{Text: "11 months", Months: 11}
+			dry := &record{}
+			if _, err := b.job.Run(t.Context(), dry.run(true), later); err != nil {
+				t.Fatal(err)
+			}
+			if got := strings.Contains(dry.text(), "-- drop public.t_archive_cut, which was made for rows of public.t_cut and never took one"); got != (c.name == "ours" || c.name == "with a view on it") {
+				t.Error(dry.text())
+			}
+			if got := b.children("t_archive"); !slices.Equal(got, []string{"t_archive_cut"}) {
+				t.Fatalf("a dry run changed the archive: %v", got)
+			}
+			reader := b.connect() // has a snapshot, and no lock
+			b.execOn(reader, "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1")
+			if _, err := b.run(later); err != nil {
+				t.Fatal(err)
+			}
+			b.execOn(reader, "COMMIT")
+			if got := b.children("t_archive"); !slices.Equal(got, c.want) {
+				t.Errorf("archived %v", got)
+			}
+			if got := b.one(both); got != before {
+				t.Error("rows are missing or doubled")
+			}
+		})
+	}
+}
+
 func plainPolicy() config.Archive {
 	p := byRow("t")
 	p.Partitioned, p.Column, p.Interval = false, "at", ""

@@ -129,8 +129,11 @@ func (j *Job) edgeOf(ctx context.Context, s *sweep) (upTo []string, err error) {
 	return upTo, err
 }
 
+// limits are the settings of a batch's transactions: compiling a plan anew for each batch would cost more than it saves, and rows on their way
+// need no file while they fit into memory.
 func (s *sweep) limits(j *Job) string {
-	return fmt.Sprintf("SET LOCAL lock_timeout = %d; SET LOCAL statement_timeout = %d", j.Patience.LockTimeout.Milliseconds(), batchTimeout.Milliseconds())
+	return fmt.Sprintf("SET LOCAL lock_timeout = %d; SET LOCAL statement_timeout = %d; SET LOCAL jit = off; SET LOCAL work_mem = '%dMB'",
+		j.Patience.LockTimeout.Milliseconds(), batchTimeout.Milliseconds(), batchMemory>>20)
 }
 
 // batch moves the rows of one stretch and notes them, in one transaction.
