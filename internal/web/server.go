@@ -69,8 +69,9 @@ func New(o Options) (*Server, error) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { plain(w, http.StatusOK, "alive\n") })
 	mux.HandleFunc("GET /readyz", s.readyz)
+	// Uncompressed: gzip would cost a quarter of a scrape's time and 3 MB of memory, to spare some 60 kB on the wire.
 	mux.Handle("GET /metrics", promhttp.InstrumentMetricHandler(registry, promhttp.HandlerFor(registry, promhttp.HandlerOpts{
-		ErrorHandling: promhttp.ContinueOnError, ErrorLog: zap.NewStdLog(o.Log), Registry: registry,
+		ErrorHandling: promhttp.ContinueOnError, ErrorLog: zap.NewStdLog(o.Log), Registry: registry, DisableCompression: true,
 	})))
 	mux.HandleFunc("GET /status", page.html)
 	mux.HandleFunc("GET /status.json", page.json)
