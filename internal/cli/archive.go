@@ -27,7 +27,8 @@ func (a *app) archiveListCommand() *cobra.Command {
 		Use: "list", Short: "List what was archived: bounds, rows, bytes, when, by which run, and what is missing", Args: noArgs,
 		Long: `List what was archived, from the manifest: bounds, rows, bytes, when, by which run, and what is missing. A line is a partition
 that was moved whole, a partition of the archive that takes single rows, or the rows that one run moved out of a table that
-is not partitioned, with the least and the greatest of their times. What was restored and is held from being archived again is listed too.`,
+is not partitioned, with the least and the greatest of their times. What was restored and is held from being archived again is listed too, and
+what retention (drop_after) has dropped for good, with when and by which run.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := formatFlag(format, "text", "json"); err != nil {
 				return err
@@ -54,7 +55,7 @@ is not partitioned, with the least and the greatest of their times. What was res
 			}
 			t := newTable(a.stdout, "table", "archived in", "from", "to", "rows", "size", "archived", "run", "state")
 			for _, m := range moves {
-				t.AppendRow(table.Row{m.Table, m.Partition, m.From, m.To, m.rowsText(), size(m.Bytes), moment(m.MovedAt, env.Daemon.Location), m.RunID, m.stateText()})
+				t.AppendRow(table.Row{m.Table, m.Partition, m.From, m.To, m.rowsText(), size(m.Bytes), moment(m.MovedAt, env.Daemon.Location), m.RunID, m.stateText(env.Daemon.Location)})
 			}
 			t.Render()
 			return nil
@@ -65,7 +66,7 @@ is not partitioned, with the least and the greatest of their times. What was res
 	return cmd
 }
 
-// archivedMove is one row of the manifest that is still in the archive, or should be.
+// archivedMove is one row of the manifest: still in the archive, or it should be, or held, or dropped for good.
 type archivedMove struct {
 	Table     string    `json:"table"`
 	Archive   string    `json:"archive"`
@@ -81,9 +82,15 @@ type archivedMove struct {
 	Where     string    `json:"where"`   // of a missing one: what became of it
 	Kind      string    `json:"kind"`    // partition: moved whole; rows: one by one
 	Held      bool      `json:"held"`    // it was restored, and is not archived again until it is released
+
+	DroppedAt *time.Time `json:"dropped_at"` // for good, by drop_after; null: it was not
+	DroppedBy int64      `json:"dropped_by_run"`
 }
 
-func (m archivedMove) stateText() string {
+func (m archivedMove) stateText(loc *time.Location) string {
+	if m.DroppedAt != nil {
+		return fmt.Sprintf("dropped for good %s by run %d", moment(*m.DroppedAt, loc), m.DroppedBy)
+	}
 	if m.Held {
 		return "restored, held"
 	}
@@ -114,9 +121,10 @@ func archivedMoves(ctx context.Context, q pg.Querier, table string) ([]archivedM
 		       coalesce(lower_bound, lower_at::text, CASE WHEN kind = 'rows' THEN detail->>'min_key' END, 'MINVALUE'),
 		       coalesce(upper_bound, upper_at::text, CASE WHEN kind = 'rows' THEN detail->>'max_key' END, 'MAXVALUE'),
 		       coalesce(rows, 0), rows_exact, coalesce(bytes, 0), moved_at, coalesce(run_id, 0),
-		       gone_at IS NULL AND astray.how IS NOT NULL, CASE WHEN gone_at IS NULL THEN coalesce(astray.how, '') ELSE '' END, kind, gone_at IS NOT NULL
+		       gone_at IS NULL AND astray.how IS NOT NULL, CASE WHEN gone_at IS NULL THEN coalesce(astray.how, '') ELSE '' END, kind, coalesce(gone_how = 'restored', false),
+		       CASE WHEN gone_how = 'dropped' THEN gone_at END, coalesce((detail->>'dropped_by_run')::bigint, 0)
 		FROM pgtender.archived_partition m`+parts.Astray+`
-		WHERE (gone_at IS NULL OR gone_how = 'restored' AND detail ? 'hold') AND ($2 = '' OR live_table = $2) AND ($1 = '' OR live_schema = $1)
+		WHERE (gone_at IS NULL OR gone_how = 'dropped' OR gone_how = 'restored' AND detail ? 'hold') AND ($2 = '' OR live_table = $2) AND ($1 = '' OR live_schema = $1)
 		ORDER BY live_schema, live_table, upper_at, detail->>'min_key', id`, schema, name)
 	if err == nil {
 		moves, err := pgx.CollectRows(rows, pgx.RowToStructByPos[archivedMove])

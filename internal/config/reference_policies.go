@@ -38,7 +38,7 @@ func partitionBlock() block {
 				{name: "into", kind: "string", required: true, doc: "The archive table, `name` or `schema.name`; without a schema, in the table's own. It is not declared: its definition follows from the table's.", refuses: "the table itself, a table with a policy, an excluded one, and one archive table for two tables"},
 				{name: "schedule", kind: scheduleKind, def: defaultArchiveSchedule, doc: "When to move.", refuses: scheduleOff},
 				{name: "granularity", kind: "string", def: string(defaultGranularity), doc: "`partition` moves whole partitions only; `row` also the old rows of the one that straddles the cut, in batches, into a partition of the archive with the same bounds. Once all of it is old, the rest follows by rows too, and the emptied partition is dropped."},
-				{name: "drop_after", kind: intervalKind, doc: "How old an archived partition must be to be DROPPED for good, by its real upper bound. Only what pgtender has archived is dropped; the manifest and the ledger keep what went. Left out: nothing is ever dropped.", refuses: "being given without `allow_data_loss = true`; what is not longer than `after`"},
+				{name: "drop_after", kind: intervalKind, doc: "How old an archived partition must be to be DROPPED for good, by its real upper bound. Only what pgtender has archived and counted is dropped, and never by the run that archived it; the manifest and the ledger keep what went. Left out: nothing is ever dropped.", refuses: "being given without `allow_data_loss = true`; what is not longer than `after`"},
 				{name: "allow_data_loss", kind: "true or false", def: "false", doc: "The word that `drop_after` is meant.", refuses: "being given without `drop_after`"},
 			}, archiveOptions()...),
 		}},

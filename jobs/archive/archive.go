@@ -97,13 +97,16 @@ type pass struct {
 	holds  []parts.Range // brought back, and not to be archived again until released
 	moves  []move
 	sweeps []*sweep // of rows
-	// dropped are emptied partitions of the live table, expired those of the archive.
+	// dropped are emptied partitions of the live table, expired those of the archive, later those that a later run may drop.
 	dropped  []string
 	expired  []string
+	later    []string
 	pointing []reference // foreign keys to the live table, which the policy bears
 	foretold []foretold
-	proved   []string // partitions that were given a CHECK of their bounds
-	errs     []error
+
+	expiredRows int64    // of expired, as the manifest counts them
+	proved      []string // partitions that were given a CHECK of their bounds
+	errs        []error
 }
 
 // Run moves the partitions of the policy's table that are wholly older than the policy says by the server's clock, the oldest first. When none
@@ -176,6 +179,9 @@ func (j *Job) runPartitions(ctx context.Context, run *jobs.Run, p *pass) {
 	}
 	if !p.policy.DropAfter.IsZero() && ctx.Err() == nil {
 		j.expire(ctx, run, p)
+		if run.DryRun {
+			j.foretellExpiry(run, p)
+		}
 	}
 }
 

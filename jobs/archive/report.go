@@ -31,12 +31,19 @@ func (p *pass) result(dry bool, loc *time.Location) jobs.Result {
 		done = append(done, "dropped the emptied "+strings.Join(p.dropped, ", "))
 	}
 	if len(p.expired) > 0 {
-		r.Detail["dropped"] = p.expired
+		r.Detail["dropped"], r.Detail["dropped_rows"] = p.expired, p.expiredRows
 		verb := "dropped for good "
 		if dry {
 			verb = "would drop for good "
 		}
-		done = append(done, verb+strings.Join(p.expired, ", "))
+		done = append(done, verb+strings.Join(p.expired, ", ")+" with "+counted(p.expiredRows, "row", "rows"))
+	}
+	switch {
+	case len(p.later) == 0:
+	case dry:
+		done = append(done, "a later run would drop for good "+strings.Join(p.later, ", "))
+	default:
+		done = append(done, "a later run drops for good "+strings.Join(p.later, ", "))
 	}
 	if len(done) > 0 {
 		r.Summary = strings.Join(done, "; ")
@@ -80,13 +87,14 @@ func (p *pass) done() string {
 func (p *pass) reportMoves(r *jobs.Result, dry bool) string {
 	var rows, bytes int64
 	var list []map[string]any
-	about := ""
+	about, unknown := "", false
 	for _, m := range p.moves {
 		n := max(m.facts.Rows, 0)
 		if m.counted != nil {
 			n = *m.counted
 		} else {
 			about = "about "
+			unknown = unknown || m.facts.Rows < 0
 		}
 		rows, bytes = rows+n, bytes+m.facts.Bytes
 		list = append(list, map[string]any{"partition": m.child.Table.String(), "rows": n, "rows_exact": m.counted != nil, "bytes": m.facts.Bytes,
@@ -100,7 +108,14 @@ func (p *pass) reportMoves(r *jobs.Result, dry bool) string {
 		what = "partition"
 	}
 	r.Detail["moved"], r.Detail["rows"], r.Detail["bytes"] = list, rows, bytes
-	return fmt.Sprintf("%s %d %s with %s%s into %s, up to %s", verb, len(list), what, about, counted(rows, "row", "rows"), p.into.Table,
+	held := about + counted(rows, "row", "rows")
+	switch {
+	case unknown && rows == 0:
+		held = "an unknown number of rows"
+	case unknown:
+		held = about + counted(rows, "row", "rows") + " and those of partitions that were never analysed"
+	}
+	return fmt.Sprintf("%s %d %s with %s into %s, up to %s", verb, len(list), what, held, p.into.Table,
 		p.live.Key.Text(p.moves[len(p.moves)-1].child.Upper))
 }
 

@@ -232,7 +232,7 @@ func TestExpiredPartitionsAreDropped(t *testing.T) {
 		t.Fatalf("a dry run dropped: %v", got)
 	}
 	r, err := b.run(p)
-	if err != nil || r.Outcome != jobs.Success || r.Summary != "dropped for good public.m16, public.m15" {
+	if err != nil || r.Outcome != jobs.Success || r.Summary != "dropped for good public.m16, public.m15 with 200 rows" {
 		t.Errorf("%+v, %v", r, err)
 	}
 	if got := b.children("t_archive"); !slices.Equal(got, []string{"by_hand", "m14", "m13"}) {
@@ -249,6 +249,61 @@ func TestExpiredPartitionsAreDropped(t *testing.T) {
 	}
 	if got := b.children("t_archive"); !slices.Equal(got, []string{"by_hand", "m14", "m13"}) {
 		t.Errorf("archived %v", got)
+	}
+}
+
+// One run never takes rows from live to lost: it archives and counts, and a later one drops.
+func TestNothingIsDroppedByTheRunThatArchivedIt(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, liveTable)
+	p := policy("t")
+	p.DropAfter = config.Interval{Text: "14 months", Months: 14}
+	rec := &record{}
+	dry, err := b.job.Run(t.Context(), rec.run(true), p)
+	if err != nil || !strings.Contains(dry.Summary, "a later run would drop for good public.m16, public.m15") ||
+		!strings.Contains(rec.text(), "in a later run, drop for good") || !strings.Contains(rec.text(), `DROP TABLE "public"."m15"`) || strings.Contains(rec.text(), `DROP TABLE "public"."m14"`) {
+		t.Errorf("%+v %s %v", dry, rec.text(), err)
+	}
+	r, err := b.run(p)
+	if err != nil || !strings.Contains(r.Summary, "with 400 rows") || !strings.Contains(r.Summary, "a later run drops for good public.m16, public.m15") || r.Detail["rows"] != int64(400) {
+		t.Errorf("%+v, %v", r, err)
+	}
+	if got := b.children("t_archive"); !slices.Equal(got, []string{"m16", "m15", "m14", "m13"}) {
+		t.Fatalf("archived %v", got)
+	}
+	// Killed before it was counted, or not countable: it stays, and says why.
+	b.exec(`UPDATE pgtender.archived_partition SET rows = NULL, rows_exact = false, detail = '{}' WHERE partition_name = 'm16';
+		UPDATE pgtender.archived_partition SET rows = NULL, rows_exact = false, detail = '{"not_counted": "may not see them"}' WHERE partition_name = 'm15'`)
+	rec = &record{}
+	if _, err := b.job.Run(t.Context(), rec.run(false), p); err != nil || !strings.Contains(rec.text(), "public.m16 of the archive is older than 14 months and stays: its rows are not counted yet") ||
+		!strings.Contains(rec.text(), "could not be counted: may not see them") {
+		t.Errorf("%s %v", rec.text(), err)
+	}
+	if r, err = b.run(p); err != nil || r.Summary != "dropped for good public.m16 with 100 rows" || r.Detail["dropped_rows"] != int64(100) {
+		t.Errorf("%+v, %v", r, err)
+	}
+	if got := b.one("SELECT concat_ws(' ', rows, rows_exact, detail ? 'digest', detail->>'dropped_by_run') FROM pgtender.archived_partition WHERE gone_how = 'dropped'"); got != "100 t t 42" {
+		t.Error(got)
+	}
+}
+
+// So it is with rows that are moved one by one.
+func TestRowsAreNotDroppedByTheRunThatMovedThem(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, rowTable)
+	b.mustRun(byRow("t"))
+	p := byRow("t")
+	p.After = config.Interval{Text: "11 months", Months: 11}
+	p.DropAfter = config.Interval{Text: "350 days", Days: 350}
+	r, err := b.run(p)
+	if err != nil || !strings.Contains(r.Summary, "moved 200 rows of public.t_cut") || !strings.Contains(r.Summary, "a later run drops for good public.t_archive_cut") {
+		t.Errorf("%+v, %v", r, err)
+	}
+	if got := b.children("t_archive"); !slices.Contains(got, "t_archive_cut") || slices.Contains(got, "t_old") {
+		t.Errorf("archived %v", got)
+	}
+	if r, err = b.run(p); err != nil || !strings.Contains(r.Summary, "dropped for good public.t_archive_cut with 400 rows") {
+		t.Errorf("%+v, %v", r, err)
 	}
 }
 
