@@ -181,7 +181,11 @@ func (a *attempt) work(ctx context.Context, session *leader.Session, id int64) (
 	if ctx.Err() == nil && session.Ping(context.WithoutCancel(ctx)) != nil {
 		<-ctx.Done()
 	}
-	const undone = "; what it had not committed was rolled back"
+	undone := "; what it had not committed was rolled back"
+	var left interface{ Left() string }
+	if errors.As(err, &left) {
+		undone += "; " + left.Left()
+	}
 	var lost *leader.LostError
 	switch cause := context.Cause(ctx); {
 	case errors.Is(cause, errShutdown):

@@ -40,6 +40,7 @@ const checkViolation = "23514"
 // create makes wanted partitions of one table, in one transaction but for what a large DEFAULT partition needs before.
 func (j *Job) create(ctx context.Context, r *jobs.Run, policy config.Partition, group []design) (outcome, error) {
 	for attempt := 1; ; attempt++ {
+		patience, proven := j.Patience, false
 		var found besides
 		if group[0].set.Default != nil {
 			var err error
@@ -57,18 +58,21 @@ func (j *Job) create(ctx context.Context, r *jobs.Run, policy config.Partition, 
 				}
 				return o, failed(group, err)
 			case how == proveFirst:
+				patience, proven = j.Proven, true
 				if err := j.prove(ctx, r, group); err != nil {
-					return outcome{}, err
+					return outcome{}, j.withdraw(ctx, group, failed(group, err))
 				}
 			}
 		}
 		var o outcome
 		locks := group[0].locks(false)
-		patience := parts.Telling(ctx, j.Pool, j.Patience, r.Say, locks)
-		err := patience.InTx(ctx, j.Pool, func(tx pgx.Tx) (err error) {
+		err := parts.Telling(ctx, j.Pool, patience, r.Say, locks).InTx(ctx, j.Pool, func(tx pgx.Tx) (err error) {
 			o, err = j.createIn(ctx, tx, policy, group)
 			return err
 		})
+		if proven && err != nil {
+			err = j.withdraw(ctx, group, err)
+		}
 		if pg.Is(err, checkViolation) && group[0].set.Default != nil && attempt < 3 {
 			continue // a row of the range came into the DEFAULT partition after the look
 		}

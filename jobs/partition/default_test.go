@@ -1,6 +1,7 @@
 package partition
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -249,4 +250,24 @@ func TestPendingDetach(t *testing.T) {
 	b.exec(`ALTER TABLE "public"."t" DETACH PARTITION "public"."near" FINALIZE`)
 	b.mustRun(policy("t", config.Month, 2))
 	b.exec("INSERT INTO public.t SELECT public.month(1)")
+}
+
+// The CHECK that proves a large DEFAULT partition empty refuses rows: when the attach does not come soon, it goes.
+func TestAProofDoesNotOutstayTheAttach(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, withDefault+`INSERT INTO public.t (at, x) SELECT '2001-01-01 00:00+00', i FROM generate_series(1, 1000) i`)
+	b.mustRun(policy("t", config.Month, 0))
+	b.job.ScanBytes = 1000
+	b.job.Proven.Attempts = 2
+	other := b.connect()
+	b.execOn(other, "BEGIN; LOCK TABLE ONLY public.t IN SHARE UPDATE EXCLUSIVE MODE")
+	_, err := b.run(policy("t", config.Month, 2))
+	var busy *pg.BusyError
+	if !errors.As(err, &busy) || busy.Attempts != 2 {
+		t.Errorf("it was not given up: %v", err)
+	}
+	b.exec("INSERT INTO public.rest (id, at, x) OVERRIDING SYSTEM VALUE SELECT -1, public.month(1), 1")
+	b.exec("DELETE FROM public.rest WHERE id = -1")
+	b.execOn(other, "COMMIT")
+	b.mustRun(policy("t", config.Month, 2))
 }

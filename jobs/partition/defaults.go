@@ -2,6 +2,7 @@ package partition
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -20,8 +21,8 @@ import (
 //
 //   - a small DEFAULT without such rows is left to ATTACH: reading it is short;
 //   - of a large one, a CHECK proves that it has none. It is added NOT VALID, validated while others work, and
-//     dropped again with the attach. In between a row of the new range is refused, not lost, so this is not done for a range that
-//     has begun or soon will;
+//     dropped again with the attach, or when that does not come within a few seconds. In between a row of the new range is refused,
+//     not lost, so this is not done for a range that has begun or soon will;
 //   - where such rows are, they are copied before, with all the others: see move. Moved in the transaction that attaches, even few
 //     would be missed by a transaction whose snapshot is older.
 
@@ -95,6 +96,26 @@ func (j *Job) prove(ctx context.Context, run *jobs.Run, group []design) error {
 // disprove takes the proof away again; it is harmless when there is none.
 func (d design) disprove() string {
 	return fmt.Sprintf("ALTER TABLE %s DROP CONSTRAINT IF EXISTS %s", ident(d.set.Default.Table), pg.Ident(d.proof()))
+}
+
+// withdraw drops the proofs after a failure, which it returns: for as long as they stand, rows are refused.
+func (j *Job) withdraw(ctx context.Context, group []design, failure error) error {
+	def := group[0].set.Default.Table
+	clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), j.Tidy)
+	defer cancel()
+	var drops, names []string
+	for _, d := range group {
+		drops, names = append(drops, "DROP CONSTRAINT IF EXISTS "+pg.Ident(d.proof())), append(names, d.proof())
+	}
+	err := j.Patience.InTx(clean, j.Pool, func(tx pgx.Tx) error {
+		_, err := tx.Exec(clean, fmt.Sprintf("ALTER TABLE %s %s", ident(def), strings.Join(drops, ", ")))
+		return err
+	})
+	if err != nil {
+		return errors.Join(failure, &parts.LeftError{What: fmt.Sprintf("CHECKs are left on %s and refuse rows of the partitions that were to be made: %s. "+
+			"Drop them, as the next run does: `pgtender job run partition --table %s` (%v)", def, strings.Join(names, ", "), group[0].set.Asked, err)})
+	}
+	return failure
 }
 
 // tidy drops proofs that a crash left: they would refuse rows for ever.

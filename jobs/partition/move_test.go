@@ -370,6 +370,7 @@ func TestDryRunOfAMove(t *testing.T) {
 func TestAStoppedMoveBreaksNoStatement(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, withDefault+`INSERT INTO public.t (at, x) SELECT public.month(0), i FROM generate_series(1, 300) i`).aside()
+	b.job.Tidy = 500 * time.Millisecond
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	reader, done := b.moving(ctx)
@@ -383,15 +384,14 @@ func TestAStoppedMoveBreaksNoStatement(t *testing.T) {
 	}()
 	pgtest.Eventually(t, b.url, "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND objid = 4711)")
 	cancel()
-	pgtest.Eventually(t, b.url, "SELECT NOT EXISTS (SELECT FROM pg_class WHERE relname LIKE 't\\_2%')")
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
 	b.exec("SELECT pg_advisory_unlock(4711)")
 	if err := <-written; err != nil {
 		t.Errorf("a statement that was under way: %v", err)
 	}
 	b.execOn(reader, "COMMIT")
-	if err := <-done; !errors.Is(err, context.Canceled) {
-		t.Error(err)
-	}
 	b.mustRun(policy("t", config.Month, 1))
 	b.clean()
 }
@@ -432,5 +432,32 @@ func TestFewRowsAreSeenByAnOlderSnapshot(t *testing.T) {
 	if got := b.one("SELECT count(*) || ' ' || (SELECT count(*) FROM public.rest) FROM public.t"); got != "50 0" {
 		t.Error(got)
 	}
+	b.clean()
+}
+
+// What a run that is stopped cannot take away it names, with the command that does.
+func TestAStoppedMoveSaysWhatIsLeft(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, withDefault+`INSERT INTO public.t (at, x) SELECT public.month(0), i FROM generate_series(1, 300) i`).aside()
+	b.job.Tidy = time.Millisecond
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	reader, done := b.moving(ctx)
+	cancel()
+	err := <-done
+	var left interface{ Left() string }
+	if !errors.Is(err, context.Canceled) || !errors.As(err, &left) {
+		t.Fatal(err)
+	}
+	for _, w := range []string{"pgtender_move", "public.rest", "pgtender job run partition --table public.t"} {
+		if !strings.Contains(err.Error(), w) || !strings.Contains(left.Left(), w) {
+			t.Errorf("%q is not in: %v", w, err)
+		}
+	}
+	if strings.Contains(err.Error(), "nothing was changed") {
+		t.Error(err)
+	}
+	b.execOn(reader, "COMMIT")
+	b.mustRun(policy("t", config.Month, 1))
 	b.clean()
 }

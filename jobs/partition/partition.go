@@ -32,11 +32,16 @@ type Job struct {
 
 	ScanBytes int64 // a DEFAULT partition up to this size is read under a strong lock; above it a CHECK is validated before
 	ReadBytes int64 // and up to this size, where the CHECK would refuse rows of today
+
+	Proven pg.Patience   // for an attach while that CHECK refuses rows; the CHECK goes when it is over
+	Tidy   time.Duration // how long a run that was stopped tries to take away what it made
 }
 
 // New is the job with its usual limits: each keeps others waiting for less than about a tenth of a second.
 func New(pool *pgxpool.Pool, loc *time.Location) *Job {
-	return &Job{Pool: pool, Location: loc, Patience: pg.Gentle, ScanBytes: 16 << 20, ReadBytes: 64 << 20}
+	proven := pg.Gentle
+	proven.Attempts, proven.MaxPause = 6, time.Second
+	return &Job{Pool: pool, Location: loc, Patience: pg.Gentle, Proven: proven, Tidy: 10 * time.Second, ScanBytes: 16 << 20, ReadBytes: 64 << 20}
 }
 
 // Tasks are the env's partition policies, one task each.
