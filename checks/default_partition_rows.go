@@ -14,12 +14,15 @@ import (
 )
 
 // defaultPartitionRows counts the rows that no partition wanted: they keep a partition of their time from being attached. Source:
-// the DEFAULT partition's live rows in the statistics, which follow within a second of the commit and need no lock; where an index begins
-// with the key, its first and last row besides. Unit: rows; 0 without a DEFAULT. Warning above 0. Remedy: the partition job moves those of
+// the DEFAULT partition's live rows in the statistics, which follow within a second of the commit and need no lock; as a crash or a reset
+// makes them 0, a 0 is believed only when a look finds no row; where an index begins with the key, its first and last row besides. Unit: rows; 0 without a DEFAULT. Warning above 0. Remedy: the partition job moves those of
 // the time that the policy keeps ahead; the others need a partition made by hand, or must go.
 func defaultPartitionRows(r *readings, l limits) Check {
 	return partitionCheck("default_partition_rows", "rows", r, func(ctx context.Context, tx pgx.Tx, all []kept) ([]Finding, error) {
 		rows, err := defaultRows(ctx, tx, all)
+		if err == nil {
+			err = vouch(ctx, tx, all, rows)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -28,12 +31,15 @@ func defaultPartitionRows(r *readings, l limits) Check {
 			if k.Default != nil {
 				f.Value = float64(rows[k.Default.OID].live)
 				f.Message = fmt.Sprintf("its DEFAULT partition %s is empty", k.Default.Table)
+				if why := rows[k.Default.OID].unknown; why != "" {
+					return Finding{Status: Unknown, Remedy: rows[k.Default.OID].grant, Message: fmt.Sprintf("whether its DEFAULT partition %s holds rows is not known: the statistics say none, which a crash or a reset makes them say, and %s", k.Default.Table, why)}
+				}
 			}
 			f.Samples = []Sample{{"pgtender_default_partition_rows", k.labels(), f.Value}}
 			return f
 		})(ctx, tx, all)
 		for i := range out {
-			if out[i].Value > 0 && err == nil {
+			if out[i].Value > 0 && out[i].Status != Unknown && err == nil {
 				err = all[i].judgeDefault(ctx, tx, &out[i], rows[all[i].Default.OID], r.env.Daemon.Location)
 				out[i].Status = judge(out[i].Value, l)
 			}
@@ -133,9 +139,77 @@ func (k kept) ends(ctx context.Context, tx pgx.Tx) (first, last *time.Time, err 
 // defaultFacts are what the catalog knows of a DEFAULT partition: its live rows, whether an index begins with the key, and the columns
 // that are not generated, for SQL.
 type defaultFacts struct {
-	live    int64
-	indexed bool
-	columns string
+	user     string
+	live     int64
+	estimate int64 // of the last VACUUM or ANALYZE; -1: none
+	indexed  bool
+	columns  string
+	unknown  string // why live cannot be believed
+	grant    string // what would let this role look
+}
+
+// vouch looks into the DEFAULT partitions whose statistics say that they are empty: all in one query, or one by one when that fails, so
+// that a locked one hides none of the others.
+func vouch(ctx context.Context, tx pgx.Tx, all []kept, rows map[uint32]defaultFacts) error {
+	var doubtful []kept
+	for _, k := range all {
+		if k.Default != nil && rows[k.Default.OID].live == 0 {
+			doubtful = append(doubtful, k)
+		}
+	}
+	if found, err := holdRows(ctx, tx, doubtful); err == nil {
+		note(rows, found)
+		return nil
+	}
+	for _, k := range doubtful {
+		found, err := holdRows(ctx, tx, []kept{k})
+		if err != nil && pg.Code(err) == "" {
+			return err
+		}
+		if err != nil {
+			f := rows[k.Default.OID]
+			f.unknown = pg.Explain(err).Error()
+			if pg.Is(err, pg.InsufficientPrivilege) {
+				f.grant = fmt.Sprintf("GRANT SELECT ON %s TO %s;", quoted(k.Default.Table), pg.Ident(f.user))
+			}
+			rows[k.Default.OID] = f
+		}
+		note(rows, found)
+	}
+	return nil
+}
+
+// note corrects the facts of what holds rows after all.
+func note(rows map[uint32]defaultFacts, found []uint32) {
+	for _, oid := range found {
+		f := rows[oid]
+		f.live = max(f.estimate, 1)
+		rows[oid] = f
+	}
+}
+
+// holdRows are those of the DEFAULT partitions in which there is a row.
+func holdRows(ctx context.Context, tx pgx.Tx, doubtful []kept) ([]uint32, error) {
+	if len(doubtful) == 0 {
+		return nil, nil
+	}
+	var list []string
+	for _, k := range doubtful {
+		list = append(list, fmt.Sprintf("SELECT %d::oid WHERE EXISTS (SELECT FROM %s)", k.Default.OID, quoted(k.Default.Table)))
+	}
+	inner, err := tx.Begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = inner.Rollback(context.WithoutCancel(ctx)) }() // back to before, also for the settings
+	if _, err := inner.Exec(ctx, "SET LOCAL row_security = off; SET LOCAL statement_timeout = 500"); err != nil {
+		return nil, err
+	}
+	found, err := inner.Query(ctx, strings.Join(list, " UNION ALL "))
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(found, pgx.RowTo[uint32])
 }
 
 // defaultRows reads the facts of the DEFAULT partitions, by oid.
@@ -149,7 +223,7 @@ func defaultRows(ctx context.Context, tx pgx.Tx, all []kept) (map[uint32]default
 	}
 	out := map[uint32]defaultFacts{}
 	rows, err := tx.Query(ctx, `
-		SELECT o, pg_stat_get_live_tuples(o), EXISTS (
+		SELECT o, current_user, pg_stat_get_live_tuples(o), (SELECT reltuples::bigint FROM pg_class WHERE oid = o), EXISTS (
 		         SELECT FROM pg_index i JOIN pg_attribute a ON a.attrelid = o AND a.attnum = i.indkey[0]
 		           JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_am m ON m.oid = x.relam AND m.amname = 'btree'
 		          WHERE i.indrelid = o AND i.indisvalid AND i.indpred IS NULL AND a.attname = key),
@@ -161,7 +235,7 @@ func defaultRows(ctx context.Context, tx pgx.Tx, all []kept) (map[uint32]default
 	}
 	var oid uint32
 	var f defaultFacts
-	_, err = pgx.ForEachRow(rows, []any{&oid, &f.live, &f.indexed, &f.columns}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&oid, &f.user, &f.live, &f.estimate, &f.indexed, &f.columns}, func() error {
 		out[oid] = f
 		return nil
 	})

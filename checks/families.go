@@ -31,6 +31,7 @@ func Families() []Family {
 		{"pgtender_build_info", Gauge, []string{"version", "goversion", "os", "arch"}, "Always 1; the labels tell which pgtender this is.", "this process"},
 		{"pgtender_leader", Gauge, nil, "1 when this process is the leader among the daemons of its database, else 0.", "this process"},
 
+		{"pgtender_schema_compared_timestamp_seconds", Gauge, nil, "When the live schema was last compared with the declared one.", "check schema_drift"},
 		{"pgtender_schema_drift_objects", Gauge, nil, "Number of objects that differ between the live schema and the declared one, at the last comparison.", "check schema_drift"},
 		{"pgtender_schema_last_apply_timestamp_seconds", Gauge, nil, "When a plan was last applied, in seconds since 1970.", "check schema_apply"},
 

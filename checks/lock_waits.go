@@ -24,7 +24,11 @@ func lockWaits(w *shared[[]waiter], l limits) Check {
 			}
 			f := Finding{Value: worst.age.Seconds(), Status: judge(worst.age.Seconds(), l),
 				Message: fmt.Sprintf("%d waiting for locks; the longest for %s: %s and is blocked by %s", len(all), span(worst.age), worst, said)}
-			if f.Status != OK && first != 0 {
+			switch {
+			case f.Status == OK || said == nobody:
+			case first == 0:
+				f.Remedy = "SELECT gid, prepared, owner FROM pg_prepared_xacts ORDER BY prepared;  -- then COMMIT PREPARED 'gid' or ROLLBACK PREPARED 'gid'"
+			default:
 				f.Remedy = cancel(first)
 			}
 			return []Finding{f}, nil

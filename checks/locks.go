@@ -45,6 +45,8 @@ func readWaiters(ctx context.Context, tx pgx.Tx) ([]waiter, error) {
 	})
 }
 
+const nobody = "nobody any more"
+
 // blockers are the sessions that a waiter waits for. It is asked for one waiter only, as it stops the lock manager for a moment.
 func blockers(ctx context.Context, tx pgx.Tx, pid int) (first int, said string, err error) {
 	var pids []int
@@ -52,11 +54,13 @@ func blockers(ctx context.Context, tx pgx.Tx, pid int) (first int, said string, 
 		return 0, "", err
 	}
 	if len(pids) == 0 {
-		return 0, "nobody any more", nil
+		return 0, nobody, nil
 	}
 	who := make([]string, len(pids))
 	for i, p := range pids {
-		who[i] = fmt.Sprintf("pid %d", p)
+		if who[i] = fmt.Sprintf("pid %d", p); p == 0 { // as pg_blocking_pids has it
+			who[i] = "a prepared transaction"
+		}
 	}
 	return pids[0], strings.Join(who, ", "), nil
 }

@@ -36,7 +36,7 @@ func schemaDrift(now func() time.Time, last func() Drift, l limits) Check {
 			}
 			n := float64(len(d.Objects))
 			f := Finding{Value: n, Message: fmt.Sprintf("the live schema equals the declared one (compared %s ago)", span(age)),
-				Samples: []Sample{{"pgtender_schema_drift_objects", nil, n}}}
+				Samples: []Sample{{"pgtender_schema_compared_timestamp_seconds", nil, unix(d.At)}, {"pgtender_schema_drift_objects", nil, n}}}
 			if n > 0 {
 				f.Status, f.Remedy = judge(n, l), "pgtender plan"
 				f.Message = fmt.Sprintf("%s from the declared schema (compared %s ago): %s", differing(len(d.Objects)), span(age), firstOf(d.Objects, 5))
