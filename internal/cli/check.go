@@ -3,6 +3,7 @@ package cli
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"sync"
 	"time"
 
@@ -32,6 +33,9 @@ convention of monitoring plugins).`,
 			}
 			pool, err := a.open(cmd.Context(), env)
 			if err != nil {
+				if format == "text" { // what runs monitoring plugins reads stdout only
+					fmt.Fprintf(a.stdout, "UNKNOWN   the database cannot be asked: %s\n", oneLine(err.Error()))
+				}
 				return err
 			}
 			defer pool.Close()
