@@ -43,6 +43,7 @@ func defaultPartitionRows(r *readings, l limits) Check {
 				err = all[i].judgeDefault(ctx, tx, &out[i], rows[all[i].Default.OID], r.env.Daemon.Location)
 				out[i].Status = judge(out[i].Value, l)
 			}
+			all[i].judgeLeft(&out[i])
 		}
 		return out, err
 	})
@@ -74,8 +75,41 @@ func (k kept) judgeDefault(ctx context.Context, tx pgx.Tx, f *Finding, facts def
 		return nil
 	}
 	f.Message += fmt.Sprintf(". They are of times other than what the policy keeps (%s to %s), so the partition job does not move them", boundText(window.Lower), boundText(window.Upper))
+	all, err := parts.Obstacles(ctx, tx, k.Set)
+	if err != nil {
+		return err
+	}
+	var hinder, firsts []string
+	for _, o := range all {
+		if hinder = append(hinder, o.What); o.Never {
+			firsts = append(firsts, o.First)
+		}
+	}
+	if len(hinder) > 0 { // no statement of ours deletes what something hangs on
+		f.Remedy = "their deletion would do more than delete them, so decide yourself: " + strings.Join(append(hinder, firsts...), "; ")
+		return nil
+	}
 	f.Remedy = k.byHand(facts, first, loc)
 	return nil
+}
+
+// judgeLeft tells what a partition job has on the DEFAULT partition: while it runs, or left by one that was interrupted.
+func (k kept) judgeLeft(f *Finding) {
+	if k.Default == nil || len(k.Default.Proofs)+len(k.Default.Moves) == 0 {
+		return
+	}
+	var what []string
+	if len(k.Default.Proofs) > 0 {
+		what = append(what, "CHECKs that refuse rows of new partitions: "+strings.Join(k.Default.Proofs, ", "))
+	}
+	if len(k.Default.Moves) > 0 {
+		what = append(what, "triggers "+parts.MoveTrigger+" that note each change in pgtender."+strings.Join(k.Default.Moves, "_log, pgtender.")+"_log")
+	}
+	f.Status = max(f.Status, Warning)
+	f.Message += fmt.Sprintf("; on %s stand %s. Unless a partition job is running now, an interrupted one left them", k.Default.Table, strings.Join(what, ", and "))
+	if job := "pgtender job run partition --table " + k.policy.Table.String(); !strings.HasPrefix(f.Remedy, job) {
+		f.Remedy = strings.TrimSuffix(job+"  -- takes them away; "+f.Remedy, "; ")
+	}
 }
 
 // byHand makes a partition of the interval that the time lies in, and moves its rows there.

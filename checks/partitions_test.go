@@ -178,6 +178,21 @@ func TestDefaultPartitionRowsOfOtherTimes(t *testing.T) {
 	b.want(check, "public.events", Warning, "about 1 row lies in")
 }
 
+// Rows that others point to must not be deleted by what the check prints; what an interrupted job left is named.
+func TestDefaultPartitionRowsThatOthersPointTo(t *testing.T) {
+	b := newBench(t, eventsDDL, days(0, 21), "ALTER TABLE public.events ADD PRIMARY KEY (v, at)", "CREATE TABLE public.events_rest PARTITION OF public.events DEFAULT",
+		"CREATE TABLE public.ref (v int, at timestamptz, CONSTRAINT points FOREIGN KEY (v, at) REFERENCES public.events ON DELETE CASCADE)",
+		"INSERT INTO public.events VALUES ('2090-05-01 12:00+00', 1)", "INSERT INTO public.ref VALUES (1, '2090-05-01 12:00+00')")
+	check := defaultPartitionRows(&readings{env: eventsEnv(t)}, defaults("default_partition_rows"))
+	pgtest.Eventually(t, b.url, "SELECT pg_stat_get_live_tuples('public.events_rest'::regclass) = 1")
+	f := b.want(check, "public.events", Warning, "the partition job does not move them", "foreign key points", "DROP CONSTRAINT points")
+	if strings.Contains(f.Remedy, "DELETE FROM") {
+		t.Errorf("remedy %q", f.Remedy)
+	}
+	b.exec("ALTER TABLE public.events_rest ADD CONSTRAINT pgtender_not_in_x CHECK (at > 'epoch') NOT VALID")
+	b.want(check, "public.events", Warning, "pgtender_not_in_x", "pgtender job run partition --table public.events  -- takes them away")
+}
+
 func TestDetachPending(t *testing.T) {
 	b := newBench(t, eventsDDL, days(0, 2))
 	check := detachPending(&readings{env: eventsEnv(t)}, defaults("detach_pending"))

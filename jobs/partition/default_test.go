@@ -114,10 +114,26 @@ func TestRowsInDefaultThatMustNotBeMoved(t *testing.T) {
 			if after := b.one("SELECT count(*)::text FROM public.t"); after != before {
 				t.Errorf("%s rows became %s", before, after)
 			}
-			if name == "policy" { // what the refusal says can be done
+			if text := err.Error(); (name == "referenced" || name == "publication") && strings.Contains(text, "DELETE FROM") {
+				t.Errorf("it would delete what others hang on: %s", text)
+			}
+			if name == "referenced" { // what the refusal says can be done
+				_, text, _ := strings.Cut(err.Error(), "point at nothing:\n")
+				drop, again, ok := strings.Cut(text, "pgtender job run partition --table public.t\n")
+				if !ok {
+					t.Fatal(err)
+				}
+				b.exec(drop)
+				b.mustRun(policy("t", config.Month, 2))
+				b.exec(again)
+				if got := b.one("SELECT count(*) || ' ' || (SELECT count(*) FROM public.t) || ' ' || (SELECT count(*) FROM public.rest) FROM public.child"); got != "30 30 0" {
+					t.Error(got)
+				}
+			}
+			if name == "policy" || name == "trigger" || name == "rule" { // what the refusal says can be done
 				_, text, _ := strings.Cut(err.Error(), "one transaction:\n")
 				b.exec(text)
-				b.exec("DROP POLICY mine ON public.rest")
+				b.exec("DROP POLICY IF EXISTS mine ON public.rest; DROP RULE IF EXISTS keep ON public.rest; DROP TRIGGER IF EXISTS audit ON public.rest")
 				if r, err := b.run(policy("t", config.Month, 2)); err != nil || len(b.bounds("t")) != 3 || b.one("SELECT count(*)::text FROM public.rest") != "0" {
 					t.Errorf("%+v, %v", r, err)
 				}

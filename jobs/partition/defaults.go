@@ -149,52 +149,6 @@ func (j *Job) tidy(ctx context.Context, run *jobs.Run, set *parts.Set) error {
 	return nil
 }
 
-// obstacle is what stands in the way of moving rows out of the DEFAULT partition.
-type obstacle struct {
-	What  string
-	Aside bool // also when they are copied, and the DEFAULT partition is replaced
-}
-
-// obstacles lists what makes moving rows out of the DEFAULT partition unsafe: some would take the DELETE for more
-// than it is, some would be lost with a DEFAULT partition that is replaced.
-func (j *Job) obstacles(ctx context.Context, set *parts.Set) ([]obstacle, error) {
-	def := set.Default
-	if def.Kind != 'r' {
-		return []obstacle{{"it is not an ordinary table", true}}, nil
-	}
-	rows, err := j.Pool.Query(ctx, `
-		WITH RECURSIVE up AS (SELECT $1::oid AS oid UNION ALL SELECT i.inhparent FROM up u JOIN pg_inherits i ON i.inhrelid = u.oid)
-		SELECT what, bool_or(aside) FROM (
-			SELECT CASE WHEN t.tgisinternal THEN format('foreign key %s of %s points to its rows', k.conname, k.conrelid::regclass)
-			       ELSE format('trigger %s would take the moved rows for deleted ones', t.tgname) END AS what, t.tgisinternal OR t.tgparentid = 0 AS aside
-			FROM pg_trigger t LEFT JOIN pg_constraint k ON k.oid = t.tgconstraint
-			WHERE t.tgrelid = $1 AND t.tgtype & 8 <> 0 AND t.tgenabled <> 'D'
-			UNION ALL
-			SELECT format('trigger %s is on it alone', tgname), true FROM pg_trigger
-			WHERE tgrelid = $1 AND NOT tgisinternal AND tgparentid = 0 AND NOT (tgtype & 8 <> 0 AND tgenabled <> 'D') AND NOT starts_with(tgname, $2)
-			UNION ALL
-			SELECT format('rule %s would take the moved rows for deleted ones', rulename), true FROM pg_rewrite WHERE ev_class = $1
-			UNION ALL
-			SELECT format('policy %s is on it alone', polname), true FROM pg_policy WHERE polrelid = $1
-			UNION ALL
-			SELECT format('view %s reads it', r.ev_class::regclass), true FROM pg_depend d JOIN pg_rewrite r ON r.oid = d.objid
-			WHERE d.classid = 'pg_rewrite'::regclass AND d.refclassid = 'pg_class'::regclass AND d.refobjid = $1 AND r.ev_class <> $1
-			UNION ALL
-			SELECT format('publication %s would send the deletion of the moved rows, and not their insertion', p.pubname), true
-			FROM pg_publication p
-			WHERE p.puballtables OR EXISTS (SELECT FROM pg_publication_rel r JOIN up ON r.prrelid = up.oid WHERE r.prpubid = p.oid)
-			   OR EXISTS (SELECT FROM pg_publication_namespace n JOIN pg_class c ON c.relnamespace = n.pnnspid JOIN up ON up.oid = c.oid WHERE n.pnpubid = p.oid)
-		) found GROUP BY what ORDER BY what`, def.OID, parts.MoveTrigger)
-	if err != nil {
-		return nil, fmt.Errorf("look for what hinders moving rows out of %s: %w", def.Table, err)
-	}
-	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[obstacle])
-	if err != nil {
-		return nil, fmt.Errorf("look for what hinders moving rows out of %s: %w", def.Table, err)
-	}
-	return list, nil
-}
-
 // way is how new partitions come beside a DEFAULT one.
 type way int
 
@@ -217,7 +171,7 @@ func (j *Job) choose(ctx context.Context, group []design, found besides) (way, e
 	case found.total() == 0 && !near:
 		return proveFirst, nil
 	}
-	all, err := j.obstacles(ctx, set)
+	all, err := parts.Obstacles(ctx, j.Pool, set)
 	if err != nil {
 		return 0, err
 	}
@@ -241,15 +195,26 @@ func (j *Job) choose(ctx context.Context, group []design, found besides) (way, e
 		Table: set.Asked,
 		What: fmt.Sprintf("the DEFAULT partition %s holds %s that belong into %s (%s), and are not moved: %s",
 			set.Default.Table, rowCount(found.of(d)), d.name, set.Key.ForValues(d.want.Range), strings.Join(why, "; ")),
-		Advice: "When others may wait, move them in one transaction:\n" + script(d.byHand()),
+		Advice: d.byHand(all),
 	}
 }
 
-// byHand is what a person would run in one transaction.
-func (d design) byHand() []string {
-	list := []string{"BEGIN", fmt.Sprintf("LOCK TABLE %s IN ACCESS EXCLUSIVE MODE", ident(d.set.Table))}
-	list = append(list, d.build()...)
-	return append(list, d.move(), d.attach(), "COMMIT")
+// byHand says what a person can do about the obstacles, which loses nothing.
+func (d design) byHand(all []parts.Obstacle) string {
+	var first, before, after []string
+	for _, o := range all {
+		if o.Never {
+			first = append(first, o.First)
+		}
+		before, after = append(before, o.Before...), append(after, o.After...)
+	}
+	if len(first) > 0 {
+		return strings.Join(first, "\n")
+	}
+	list := []string{"BEGIN", "SET LOCAL row_security = off", fmt.Sprintf("LOCK TABLE %s IN ACCESS EXCLUSIVE MODE", ident(d.set.Table))}
+	list = append(append(list, before...), d.build()...)
+	list = append(append(list, d.move()), after...)
+	return "When others may wait, move them in one transaction:\n" + script(append(list, d.attach(), "COMMIT"))
 }
 
 func script(statements []string) string {
