@@ -14,7 +14,7 @@ import (
 func partitionRunway(r *readings, l limits) Check {
 	return partitionCheck("partition_runway", "seconds", r, each(func(k kept) Finding {
 		runway := k.Runway(r.env.Daemon.Location)
-		f := Finding{Value: runway, Message: "inserts have a partition for another " + runwayText(runway)}
+		f := Finding{Value: runway, Message: "inserts have a partition for " + runwayText(runway)}
 		f.Samples = []Sample{
 			{"pgtender_partition_runway_seconds", k.labels(), runway},
 			{"pgtender_partitions", k.labels(), float64(len(k.Children))},
@@ -40,7 +40,7 @@ func runwayLimits(p config.Partition, l limits) limits {
 
 func runwayText(runway float64) string {
 	if math.IsInf(runway, 1) {
-		return "eternity"
+		return "eternity, as its last one has no upper bound"
 	}
-	return span(seconds(runway))
+	return "another " + span(seconds(runway))
 }
