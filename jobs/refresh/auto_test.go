@@ -2,6 +2,7 @@ package refresh
 
 import (
 	"context"
+	"fmt"
 	"strconv"
 	"strings"
 	"testing"
@@ -278,6 +279,36 @@ func TestTrackCountsOfTheServer(t *testing.T) {
 	b.exec("ALTER SYSTEM RESET track_counts", "SELECT pg_reload_conf()")
 	pgtest.Eventually(t, b.url, "SELECT current_setting('track_counts') = 'on'")
 	b.pool.Reset()
+	b.must(auto("mv"))
+	b.skipped(auto("mv"))
+	reload := func(sql, want string) {
+		t.Helper()
+		b.exec(sql, "SELECT pg_reload_conf()")
+		pgtest.Eventually(t, b.url, "SELECT current_setting('track_counts') = '"+want+"'")
+	}
+	reload("ALTER SYSTEM SET track_counts = off", "off")
+	pgtest.Exec(t, b.url, "INSERT INTO public.things VALUES (6000, 'unseen')")
+	reload("ALTER SYSTEM RESET track_counts", "on")
+	b.pool.Reset()
+	b.refreshed(auto("mv"), "settings were loaded anew")
+	if got := b.one("SELECT count(*)::text FROM public.mv WHERE id = 6000"); got != "1" {
+		t.Error("a row that was not counted is missing")
+	}
+	b.skipped(auto("mv"))
+	busy := pgtest.Session(t, b.url)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_, _ = busy.Exec(context.Background(), "SELECT pg_sleep(600)")
+	}()
+	pgtest.Eventually(t, b.url, fmt.Sprintf("SELECT state = 'active' FROM pg_stat_activity WHERE pid = %d", busy.PgConn().PID()))
+	b.exec("SELECT pg_reload_conf()")
+	pgtest.Eventually(t, b.url, fmt.Sprintf("SELECT pg_conf_load_time() > query_start FROM pg_stat_activity WHERE pid = %d", busy.PgConn().PID()))
+	b.pool.Reset()
+	b.must(auto("mv"))
+	b.refreshed(auto("mv"), "a statement began before the server loaded its settings")
+	b.exec(fmt.Sprintf("SELECT pg_terminate_backend(%d, 10000)", busy.PgConn().PID()))
+	<-done
 	b.must(auto("mv"))
 	b.skipped(auto("mv"))
 	if err := server.Restart(t.Context(), nil); err != nil {

@@ -3,6 +3,7 @@ package refresh
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -16,9 +17,18 @@ import (
 // refresh as pgtender.refresh_state.fingerprint.
 type basis struct {
 	Server    string   `json:"server"` // changes whenever the counters may have begun anew
+	Clock     float64  `json:"clock"`  // when it was read, by the server; in seconds since 1970
+	Loaded    float64  `json:"loaded"` // when the session that read it loaded the server's settings
+	View      edition  `json:"view"`   // as the refresh left it
 	Rules     []rule   `json:"rules"`
 	Relations []source `json:"relations"`
 	Crowd     []string `json:"crowd"` // sessions that were idle or within a transaction; see guard.go
+}
+
+// edition is the state of the view itself, which every refresh replaces, whoever makes it.
+type edition struct {
+	OID  uint32 `json:"oid"`
+	Mark string `json:"mark"` // its file, and the transaction that wrote its row of pg_class
 }
 
 // rule is a stored query: the view's, or that of a plain view in it.
@@ -40,10 +50,15 @@ type source struct {
 
 // serverSQL changes with: another cluster, a promotion, a restart, a crash, a reset of statistics, another database.
 const serverSQL = `
-SELECT concat_ws(' ', (SELECT system_identifier FROM pg_control_system()), substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8),
+SELECT extract(epoch FROM clock_timestamp())::float8, extract(epoch FROM pg_conf_load_time())::float8,
+       concat_ws(' ', (SELECT system_identifier FROM pg_control_system()), substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8),
                  extract(epoch FROM pg_postmaster_start_time()), extract(epoch FROM (SELECT stats_reset FROM pg_stat_get_wal())),
                  d.oid, coalesce(extract(epoch FROM pg_stat_get_db_stat_reset_time(d.oid)), 0))
   FROM pg_database d WHERE d.datname = current_database()`
+
+// Each REFRESH writes the view's row of pg_class, also one that changes no row of the view (SetMatViewPopulatedState, matview.c); VACUUM,
+// ANALYZE and index builds change that row in place, which keeps its xmin.
+const editionSQL = "SELECT oid, format('%s %s', relfilenode, xmin) FROM pg_class WHERE oid = $1"
 
 const rulesNowSQL = `
 SELECT r.ev_class, r.ev_class::regclass::text, format('%s %s', r.xmin, md5(r.ev_action::text))
@@ -63,8 +78,11 @@ SELECT t.root, coalesce((SELECT oid::regclass::text FROM pg_class WHERE oid = t.
 // readBasis reads all but the crowd.
 func readBasis(ctx context.Context, q pg.Querier, c closure) (*basis, error) {
 	var b basis
-	if err := q.QueryRow(ctx, serverSQL).Scan(&b.Server); err != nil {
+	if err := q.QueryRow(ctx, serverSQL).Scan(&b.Clock, &b.Loaded, &b.Server); err != nil {
 		return nil, fmt.Errorf("read the identity of the server's statistics: %w", err)
+	}
+	if err := q.QueryRow(ctx, editionSQL, c.view).Scan(&b.View.OID, &b.View.Mark); err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		return nil, fmt.Errorf("read the state of the view: %w", err)
 	}
 	rows, err := q.Query(ctx, rulesNowSQL, c.rules)
 	if err == nil {
@@ -85,7 +103,8 @@ func readBasis(ctx context.Context, q pg.Querier, c closure) (*basis, error) {
 
 // sameCatalog tells whether two readings saw the same definitions, files and partitions.
 func (b *basis) sameCatalog(other *basis) bool {
-	return slices.Equal(b.Rules, other.Rules) && slices.EqualFunc(b.Relations, other.Relations, func(x, y source) bool {
+	sameRules := slices.EqualFunc(b.Rules, other.Rules, func(x, y rule) bool { return x.OID == y.OID && x.Digest == y.Digest })
+	return sameRules && slices.EqualFunc(b.Relations, other.Relations, func(x, y source) bool {
 		return x.OID == y.OID && x.Storage == y.Storage
 	})
 }
@@ -97,7 +116,7 @@ func (b *basis) stands(view uint32) bool {
 
 // closure is what was read.
 func (b *basis) closure() closure {
-	c := closure{rules: []uint32{}, relations: []uint32{}}
+	c := closure{view: b.View.OID, rules: []uint32{}, relations: []uint32{}}
 	for _, r := range b.Rules {
 		c.rules = append(c.rules, r.OID)
 	}
@@ -111,6 +130,9 @@ func (b *basis) closure() closure {
 func (b *basis) changed(since *basis) string {
 	if b.Server != since.Server {
 		return "the server was restarted, crashed or promoted, or its statistics were reset"
+	}
+	if b.Loaded > since.Clock {
+		return "the server's settings were loaded anew since, so track_counts may have been off for a while"
 	}
 	if len(b.Rules) != len(since.Rules) || len(b.Relations) != len(since.Relations) {
 		return "a relation that it stands on is gone"
@@ -128,6 +150,9 @@ func (b *basis) changed(since *basis) string {
 	}
 	if len(out) > 3 {
 		out = append(out[:3], fmt.Sprintf("%d more", len(out)-3))
+	}
+	if len(out) == 0 && b.View != since.View {
+		return "somebody else has refreshed it since, maybe from older rows, or altered it"
 	}
 	return strings.Join(out, "; ")
 }
@@ -159,7 +184,7 @@ func (b *basis) text() (string, error) {
 // parseBasis reads what text wrote; nil when another version did.
 func parseBasis(text string) *basis {
 	var b basis
-	if json.Unmarshal([]byte(text), &b) != nil || b.Server == "" || len(b.Rules) == 0 {
+	if json.Unmarshal([]byte(text), &b) != nil || b.Server == "" || b.View.OID == 0 || b.Clock == 0 || len(b.Rules) == 0 {
 		return nil
 	}
 	return &b
@@ -179,6 +204,9 @@ SELECT CASE
     THEN 'a function sets track_counts: changes within it may not be counted'
   WHEN EXISTS (SELECT FROM pg_prepared_xacts WHERE database = current_database())
     THEN 'there are prepared transactions: what they change is counted late'
+  WHEN EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()
+            AND state NOT LIKE 'idle%' AND query_start < pg_conf_load_time())
+    THEN 'a statement began before the server loaded its settings, and goes by the earlier ones: it may not be counted'
   WHEN NOT pg_has_role(current_user, 'pg_read_all_stats', 'USAGE')
     THEN format('role %I cannot see what other sessions do: GRANT pg_monitor TO %I;', current_user, current_user)
   ELSE '' END`

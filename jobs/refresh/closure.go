@@ -13,6 +13,7 @@ import (
 // closure is what a view's contents follow from: stored queries (its own and those of plain views in it) and the
 // relations that these read. A materialised view among them is read as the table it is.
 type closure struct {
+	view      uint32
 	rules     []uint32 // relations whose stored queries these are
 	relations []uint32
 	cannot    string // why a refresh of the view can never be proved needless; ""
@@ -32,7 +33,7 @@ SELECT s.oid, r.ev_action::text FROM rules s JOIN pg_rewrite r ON r.ev_class = s
 
 // readClosure reads the stored queries and says what they need. The transaction has one snapshot for all of it.
 func readClosure(ctx context.Context, tx pgx.Tx, view uint32) (closure, error) {
-	var c closure
+	c := closure{view: view}
 	n := newNeeds()
 	rows, err := tx.Query(ctx, rulesSQL, view)
 	if err == nil {

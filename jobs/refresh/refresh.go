@@ -153,6 +153,11 @@ type preparation struct {
 	cannot string
 }
 
+// settings are those of a refresh, whatever the role's or the database's are. With an older snapshot than its lock, a concurrent one
+// would compare with rows that are gone. The second is for the statements that the server itself makes (matview.c of PostgreSQL 18): they
+// do not expect the quotes.
+var settings = []string{"SET TRANSACTION ISOLATION LEVEL READ COMMITTED", "SET LOCAL quote_all_identifiers = off"}
+
 // make refreshes the view and its ledger row in one transaction, then sees to the figures that show only after the commit, and to
 // dead rows.
 func (r *refresher) make(ctx context.Context, conn *pgxpool.Conn, run *jobs.Run, p *preparation) (jobs.Result, error) {
@@ -167,6 +172,11 @@ func (r *refresher) make(ctx context.Context, conn *pgxpool.Conn, run *jobs.Run,
 	}
 	var oid uint32
 	err := patience.InTx(ctx, conn, func(tx pgx.Tx) error {
+		for _, sql := range settings {
+			if _, err := tx.Exec(ctx, sql); err != nil {
+				return err
+			}
+		}
 		if _, err := tx.Exec(ctx, pg.HoldFirst()); err != nil {
 			return err
 		}
@@ -317,7 +327,9 @@ func (r *refresher) confirm(ctx context.Context, tx pgx.Tx, v *view, p *preparat
 		result.Detail["no_proof"] = "what it stands on was changed while its last refresh began"
 		return nil, nil
 	}
-	text, err := p.basis.text()
+	stored := *p.basis
+	stored.View = now.View // as this refresh leaves it, which holds its lock until it commits
+	text, err := stored.text()
 	return &text, err
 }
 

@@ -264,7 +264,7 @@ func (s *soak) act(round int) {
 		return
 	}
 	what, sql := pick(s.rnd, rowChanges)
-	how := s.rnd.IntN(10)
+	how := s.rnd.IntN(13)
 	switch how {
 	case 0:
 		what += ", rolled back"
@@ -307,6 +307,13 @@ func (s *soak) act(round int) {
 		what += ", its session stays busy"
 		s.start(w, "BEGIN; "+sql+"; COMMIT; SELECT pg_sleep(0.1)")
 		time.Sleep(5 * time.Millisecond)
+	case 10:
+		what = s.olderRefresh(round, w, sql) + ": " + what
+	case 11, 12: // it may come before, or wait in the queue behind ours
+		_, _ = s.free().conn.Exec(ctx, sql)
+		refresh := s.refreshSQL()
+		what = refresh + ", beside the look"
+		s.start(w, refresh)
 	case 9:
 		what = "procedure that commits and stays"
 		s.start(w, "CALL public.commit_and_stay()")
@@ -315,6 +322,29 @@ func (s *soak) act(round int) {
 		_, _ = w.conn.Exec(ctx, sql)
 	}
 	s.note(what)
+}
+
+func (s *soak) refreshSQL() string {
+	return "REFRESH MATERIALIZED VIEW " + []string{"", "CONCURRENTLY "}[s.rnd.IntN(2)] + "public." + soaked[s.rnd.IntN(len(soaked))].view
+}
+
+// olderRefresh has a writer refresh a view from a snapshot that is older than a change and the look at it.
+func (s *soak) olderRefresh(round int, w *writer, change string) (what string) {
+	ctx := context.Background()
+	other := s.dial()
+	defer other.Close(ctx)
+	_, _ = w.conn.Exec(ctx, "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1")
+	_, _ = other.Exec(ctx, change)
+	_ = pg.Count(ctx, other)
+	s.look(round, false)
+	refresh := s.refreshSQL()
+	if _, err := w.conn.Exec(ctx, refresh); err == nil {
+		what = refresh + " from an older snapshot"
+	} else {
+		what = refresh + " from an older snapshot fails"
+	}
+	_, _ = w.conn.Exec(ctx, "COMMIT")
+	return what
 }
 
 // note keeps what was done: how often, and the last few.

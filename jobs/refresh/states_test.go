@@ -11,6 +11,7 @@ import (
 
 	"github.com/pgtender/pgtender/internal/pg"
 	"github.com/pgtender/pgtender/internal/pgtest"
+	"github.com/pgtender/pgtender/jobs"
 )
 
 // Each SQLSTATE that the server may answer a refresh with, also where a look beforehand would have said so: the state of things may
@@ -172,6 +173,8 @@ func TestWorkersAreInDoubt(t *testing.T) {
 	if got := b.one("SELECT count(*)::text FROM public.mv WHERE id = 5000"); got != "1" {
 		t.Errorf("the replicated row is missing: %s", r.Summary)
 	}
+	pgtest.Eventually(t, b.url, "SELECT pg_stat_get_tuples_inserted('public.things'::regclass) = (SELECT count(*) FROM public.things)") // the worker has counted it
+	b.must(auto("mv"))
 	b.refreshed(auto("mv"), "logical replication")
 	b.exec("ALTER SUBSCRIPTION s DISABLE", "ALTER SUBSCRIPTION s SET (slot_name = NONE)", "DROP SUBSCRIPTION s")
 	pgtest.Eventually(t, b.url, "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND backend_type LIKE 'logical replication%')")
@@ -202,4 +205,59 @@ func TestPromotionRefreshes(t *testing.T) {
 		t.Error("the primary's last row is missing")
 	}
 	other.skipped(auto("mv"))
+}
+
+// A refresh of somebody else's may put older rows back, and no counter of the tables tells of it.
+func TestRefreshOfSomebodyElseIsNotTrusted(t *testing.T) {
+	b := newBench(t, things, "CREATE UNIQUE INDEX ON public.mv (id)")
+	b.must(auto("mv"))
+	other := pgtest.Session(t, b.url)
+	say := func(sql string) {
+		t.Helper()
+		if _, err := other.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	say("BEGIN ISOLATION LEVEL REPEATABLE READ")
+	say("SELECT count(*) FROM public.things")
+	b.exec("INSERT INTO public.things VALUES (5000, 'new')")
+	b.refreshed(auto("mv"), "")
+	say("REFRESH MATERIALIZED VIEW public.mv")
+	say("COMMIT")
+	if got := b.one("SELECT count(*)::text FROM public.mv WHERE id = 5000"); got != "0" {
+		t.Fatal("the other refresh did not put older rows back, so this tests nothing")
+	}
+	if err := pg.Count(t.Context(), other); err != nil {
+		t.Fatal(err)
+	}
+	b.refreshed(auto("mv"), "somebody else has refreshed it since")
+	if got := b.one("SELECT count(*)::text FROM public.mv WHERE id = 5000"); got != "1" {
+		t.Error("a committed row is missing from the view")
+	}
+	b.skipped(auto("mv"))
+	say("REFRESH MATERIALIZED VIEW CONCURRENTLY public.mv") // it changes no row, which cannot be told
+	if err := pg.Count(t.Context(), other); err != nil {
+		t.Fatal(err)
+	}
+	b.refreshed(auto("mv"), "somebody else has refreshed it since")
+	b.skipped(auto("mv"))
+	b.exec("VACUUM ANALYZE public.mv", "ANALYZE public.mv", "VACUUM FREEZE public.mv", "CREATE INDEX ON public.mv (v)", "REINDEX TABLE public.mv")
+	b.skipped(auto("mv"))
+}
+
+// Whatever is the default of the role or the database: pgtender's refresh reads what is committed.
+func TestSettingsOfTheDatabaseAreNotInTheWay(t *testing.T) {
+	b := newBench(t, things, "CREATE UNIQUE INDEX ON public.mv (id)",
+		"DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_isolation = serializable', current_database());"+
+			"EXECUTE format('ALTER DATABASE %I SET quote_all_identifiers = on', current_database()); END $$")
+	b.pool.Reset()
+	if got := b.one("SELECT current_setting('quote_all_identifiers') || ' ' || current_setting('transaction_isolation')"); got != "on serializable" {
+		t.Fatal(got)
+	}
+	b.must(auto("mv"))
+	b.exec("INSERT INTO public.things VALUES (5000, 'new')")
+	if r := b.must(auto("mv")); r.Outcome != jobs.Success {
+		t.Errorf("%s: %s", r.Outcome, r.Summary)
+	}
+	b.skipped(auto("mv"))
 }
