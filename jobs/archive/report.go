@@ -131,7 +131,14 @@ func (p *pass) reportRows(r *jobs.Result) (done []string) {
 		}
 		list = append(list, map[string]any{"from": s.from.String(), "to": s.to.String(), "rows": s.moved, "batches": s.batches, "batch_rows": s.pace.rows,
 			"longest_ms": s.longest.Milliseconds(), "seconds": time.Since(s.begun).Seconds(), "locked_stretches": s.passed, "standby_late": s.late})
+		stay := s.staysText()
+		if stay != "" {
+			list[len(list)-1]["stays"] = stay
+		}
 		if s.moved == 0 && s.passed == 0 {
+			if stay != "" {
+				done = append(done, "moved no row of "+s.from.String(), stay)
+			}
 			continue
 		}
 		text := fmt.Sprintf("moved %s of %s into %s in %s", counted(s.moved, "row", "rows"), s.from, s.to, counted(int64(s.batches), "batch", "batches"))
@@ -142,6 +149,9 @@ func (p *pass) reportRows(r *jobs.Result) (done []string) {
 			text += ", and left the rest for the next run, since a standby does not keep up"
 		}
 		done = append(done, text)
+		if stay != "" {
+			done = append(done, stay)
+		}
 	}
 	if len(list) > 0 {
 		r.Detail["by_row"] = list

@@ -94,7 +94,7 @@ func (j *Job) moveRows(ctx context.Context, r *rowsRun, p *pass, c parts.Child, 
 		}
 		err = errors.Join(err, serr)
 	}
-	if err == nil && whole && !s.late && s.passed == 0 {
+	if err == nil && whole && !s.late && s.passed == 0 && s.stays == (stays{}) {
 		err = j.dropEmptied(ctx, r.run, p, c)
 	}
 	return err

@@ -27,6 +27,7 @@ type sweep struct {
 	told    time.Time
 	lagSeen time.Time
 	late    bool // ended early: standbys do not keep up
+	stays   stays
 }
 
 const (
@@ -50,14 +51,19 @@ func (j *Job) sweepRows(ctx context.Context, run *jobs.Run, t *transfer) (*sweep
 		rowBytes = t.facts.Bytes / t.facts.Rows
 	}
 	s := &sweep{transfer: t, pace: newPace(rowBytes), begun: time.Now(), told: time.Now()}
+	walks, before := 1, int64(0)
 	for {
 		done, err := j.step(ctx, s)
 		if err != nil {
 			return s, err
 		}
 		s.tell(run, done)
+		if done && !s.again(before, walks) {
+			return s, j.look(ctx, s)
+		}
 		if done {
-			return s, nil
+			walks, before = walks+1, s.moved
+			s.place, s.passed = nil, 0
 		}
 		if err := j.heed(ctx, run, s); err != nil || s.late {
 			return s, err
