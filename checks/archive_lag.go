@@ -80,14 +80,28 @@ func partitionsLag(a config.Archive, s *parts.Set, held []hold, loc *time.Locati
 		return Finding{Object: s.Asked.String(), Status: Unknown, Message: s.Problem.What, Remedy: s.Problem.Advice}
 	}
 	cut := a.After.Before(s.Now, loc)
+	kept := 0
 	due := slices.DeleteFunc(s.Due(cut, loc), func(c parts.Child) bool {
-		return slices.ContainsFunc(held, func(h hold) bool { return h.holds(s, c, loc) })
+		is := slices.ContainsFunc(held, func(h hold) bool { return h.holds(s, c, loc) })
+		if is {
+			kept++
+		}
+		return is
 	})
 	lag := 0.0
 	if len(due) > 0 {
 		lag = cut.Sub(s.Key.Instant(due[0].Upper.Time, loc)).Seconds()
 	}
 	f := lagFinding(a, s.Table, lag, times(l, length(a.Interval).Seconds()))
+	if len(due) == 0 && (kept > 0 || s.Default != nil) {
+		f.Message = "no partition older than " + a.After.Text + " is live"
+		if kept > 0 {
+			f.Message = fmt.Sprintf("no partition older than %s is live but %s, restored and held (`pgtender archive list`)", a.After.Text, many(int64(kept), "partition"))
+		}
+		if s.Default != nil {
+			f.Message += fmt.Sprintf("; rows in the DEFAULT partition %s are never archived, and are not looked at here", s.Default.Table)
+		}
+	}
 	if len(due) > 0 {
 		f.Message += fmt.Sprintf("; %s, the oldest is %s", many(int64(len(due)), "partition"), due[0].Table)
 	}
@@ -147,7 +161,11 @@ func rowsLag(ctx context.Context, tx pgx.Tx, a config.Archive, held []hold, loc 
 		lag = max(a.After.Before(now, loc).Sub(at).Seconds(), 0)
 	}
 	next := a.Schedule.Next(now.In(loc))
-	return lagFinding(a, a.Table, lag, times(l, a.Schedule.Next(next).Sub(next).Seconds())), nil
+	f := lagFinding(a, a.Table, lag, times(l, a.Schedule.Next(next).Sub(next).Seconds()))
+	if lag == 0 && len(held) > 0 {
+		f.Message += " but what is restored and held (`pgtender archive list`)"
+	}
+	return f, nil
 }
 
 // outside is the WHERE clause for rows that are in no hold.
