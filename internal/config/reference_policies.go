@@ -78,7 +78,7 @@ func refreshBlock() block {
 		attrs: []attribute{
 			{name: "schema", kind: "string", def: defaultSchema, doc: schemaDoc},
 			{name: "schedule", kind: scheduleKind, required: true, doc: "When to refresh.", refuses: scheduleOff},
-			{name: "when", kind: "string", def: string(defaultWhen), doc: "`always` refreshes each time; `auto` passes over a refresh that is proved needless, and shows why one is not: `pgtender job run refresh --table V --dry-run`. It needs pg_monitor (`pgtender grants`)."},
+			{name: "when", kind: "string", def: string(defaultWhen), doc: "`always` refreshes each time; `auto` passes over a refresh that is proved needless, and shows why one is not: `pgtender job run refresh --table V --dry-run`. It needs pg_monitor (`pgtender grants`), and that no superuser writes with `track_counts` off, which nobody else could see; `max_staleness` bounds what that could cost."},
 			{name: "max_staleness", kind: intervalKind, doc: "With `when = \"auto\"`: a refresh is made in any case when the last one is as old as this, or would be before the next scheduled run. Left out: no such limit.", refuses: "being given without `when = \"auto\"`"},
 			{name: "concurrently", kind: "true or false", def: "true", doc: "Whether readers may go on during a refresh, which needs a unique index; false blocks them."},
 		},
