@@ -52,3 +52,18 @@ func TestATableThatPointsToItselfGoesInOneRun(t *testing.T) {
 		t.Errorf("live, archived: %s; %+v", got, r)
 	}
 }
+
+// A row comes back only when what it points to is there: the error says what to restore first.
+func TestARestoreNamesWhatIsToComeBackFirst(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, `CREATE TABLE public.pa (id bigint PRIMARY KEY); INSERT INTO public.pa VALUES (1); CREATE TABLE public.t (id bigint PRIMARY KEY, at timestamptz, pa bigint REFERENCES public.pa);
+		CREATE TABLE public.t_archive (id bigint PRIMARY KEY, at timestamptz, pa bigint); INSERT INTO public.t VALUES (1, now() - interval '2 years', 1)`)
+	b.mustRun(plainPolicy())
+	b.exec("DELETE FROM public.pa")
+	_, err := b.restore(plainPolicy(), "now() - interval '3 years'", "now() - interval '1 year'")
+	for _, w := range []string{`Key (pa)=(1) is not present in table "pa"`, "restore its table first"} {
+		if err == nil || !strings.Contains(err.Error(), w) {
+			t.Errorf("%q is not in: %v", w, err)
+		}
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/pgtender/pgtender/internal/parts"
 	"github.com/pgtender/pgtender/internal/pg"
@@ -200,6 +201,13 @@ func (s *sweep) failed(err error) error {
 		advice = fmt.Sprintf("\nThe same key is in both tables. Look at both rows, and delete the one that is wrong, in %s or in %s", s.from, s.to)
 	case foreignKeyViolation:
 		advice = "\nA row still points to one that was to go, or a row points to nothing; nothing of this batch was moved"
+		if s.back {
+			advice = "\nA row of this batch points to one that is not there, and none of the batch was moved. If that one is archived too, restore its table first:\n" +
+				"pgtender archive restore --table <the table it points to> --from … --to …"
+			if at := new(pgconn.PgError); errors.As(err, &at) && at.Detail != "" {
+				advice = "\n" + at.Detail + advice
+			}
+		}
 	case pg.InsufficientPrivilege:
 		advice = "\nThe role lacks rights: `pgtender grants` prints what gives them"
 	}
