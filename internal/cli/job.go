@@ -184,7 +184,8 @@ func (w *workshop) rehearse(ctx context.Context, filter func(jobs.Task) bool) er
 	}
 	quick := func(t jobs.Task) bool { return filter(t) && t.Job != asyncio.JobName }
 	reports, err := w.runner.RunOnce(ctx, jobs.Once{Filter: quick, DryRun: true, Say: func(jobs.Task, string) {}, Ended: func(jobs.Report) {}})
-	if err != nil || slices.ContainsFunc(reports, func(r jobs.Report) bool { return r.Err == nil }) {
+	works := func(r jobs.Report) bool { return r.Err == nil || strings.HasPrefix(r.Result.Summary, "would ") } // the latter: in part
+	if err != nil || slices.ContainsFunc(reports, works) {
 		return err
 	}
 	var wrong []error

@@ -199,7 +199,15 @@ func (j *Job) fill(ctx context.Context, run *jobs.Run, c *chore, p *pass) {
 		all = append(all, c.design(w))
 	}
 	if run.DryRun {
-		if err := j.rehearse(ctx, run, all, p); err != nil {
+		err := j.rehearse(ctx, run, all, p)
+		var refusal *Refusal
+		if errors.As(err, &refusal) && len(all) > 1 { // as in do, none hinders another
+			for i := range all {
+				if err := j.rehearse(ctx, run, all[i:i+1], p); err != nil {
+					p.errs = append(p.errs, err)
+				}
+			}
+		} else if err != nil {
 			p.errs = append(p.errs, err)
 		}
 		return
