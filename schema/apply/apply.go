@@ -127,6 +127,7 @@ func (r *runner) run(ctx context.Context) error {
 	if err := r.lock(ctx); err != nil {
 		return err
 	}
+	defer r.unlock(ctx)
 	if err := r.settle(ctx); err != nil {
 		return err
 	}

@@ -45,6 +45,15 @@ func (r *runner) lock(ctx context.Context) error {
 	}
 }
 
+// unlock gives the lock back before the session ends, as the server's process ends a moment later and the next runner should not meet it.
+func (r *runner) unlock(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	if !r.conn.IsClosed() {
+		_ = pg.Unlock(ctx, r.conn, lockName) // else the session's end gives it back
+	}
+}
+
 // holder says who holds the runners' lock.
 func (r *runner) holder(ctx context.Context) (string, error) {
 	var holder string
