@@ -55,7 +55,7 @@ bench: $(CACHE)/bin/gotest ## the benchmarks, on the same PostgreSQL 18; BENCH= 
 	$(CACHE)/bin/gotest -run '^$$' -bench '$(BENCH)' -benchtime 1x -count=1 -p 1 -timeout 60m $(ARGS) $(PKG)
 
 soak: $(CACHE)/bin/gotest ## the long form of the tests that make test only samples; hours; PKG= and ARGS= narrow it
-	@PGTENDER_SOAK=1 $(if $(RACE),CGO_ENABLED=1 )$(CACHE)/bin/gotest $(RACE) -count=1 -p 1 -timeout 6h $(ARGS) $(PKG)
+	@PGTENDER_SOAK=1 $(if $(RACE),CGO_ENABLED=1 )$(CACHE)/bin/gotest $(RACE) -tags soak -count=1 -p 1 -timeout 6h $(ARGS) $(PKG)
 
 browser: $(CACHE)/bin/gotest ## the status page in headless Chromium (Debian's is installed if there is none); SHOTS=folder keeps the pictures
 	@command -v $${CHROMIUM:-chromium} >/dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core; }
