@@ -44,7 +44,9 @@ type Task struct {
 	// AtStart runs the task each time this daemon becomes the leader, whatever the ledger says: the schema is brought in
 	// place before anything that stands on it.
 	AtStart bool
-	Run     func(ctx context.Context, run *Run) (Result, error)
+	// Glance, where there is one, is asked first, for all tasks that share it: only those with something to do are run.
+	Glance *Glance
+	Run    func(ctx context.Context, run *Run) (Result, error)
 }
 
 // Commit writes a result into the ledger within the job's own transaction, so that the work and its record are

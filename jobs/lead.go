@@ -65,13 +65,17 @@ func (r *Runner) take(q *queue, dues []due) {
 
 // dispatch begins what may begin. It returns false when the term has ended.
 func (r *Runner) dispatch(stop, held context.Context, term *leader.Term, q *queue) bool {
-	ready := q.ready()
-	if len(ready) == 0 {
+	glances, ready := q.glances(), q.ready()
+	if len(glances)+len(ready) == 0 {
 		return true
 	}
 	// The process may have slept: ask whether it still leads before anything is begun.
 	if err := term.Confirm(held); err != nil || stop.Err() != nil {
 		return false
+	}
+	for _, g := range glances {
+		q.peep(g)
+		r.peep(held, g)
 	}
 	for _, d := range ready {
 		q.begin(d.task)
@@ -104,7 +108,7 @@ func (r *Runner) adopt(q *queue) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for i := range r.active {
-		q.running[i] = 0
+		q.running[i] = turn{}
 	}
 }
 

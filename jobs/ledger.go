@@ -125,6 +125,45 @@ func (l *ledger) note(ctx context.Context, db execer, t *Task, trigger Trigger, 
 	return id, err
 }
 
+// idleRun is a run that was found needless by a Glance.
+type idleRun struct {
+	task *Task
+	due
+	ending
+}
+
+// noteIdle writes runs that took so long until now, in one statement, and returns their numbers by task.
+func (l *ledger) noteIdle(ctx context.Context, took time.Duration, list []idleRun) (map[int]int64, error) {
+	n := len(list)
+	jobs, targets, triggers, outcomes, summaries, details := make([]string, n), make([]string, n), make([]string, n), make([]string, n), make([]string, n), make([]string, n)
+	times := make([]*time.Time, n)
+	numbers := map[[2]string]int{}
+	for i, r := range list {
+		jobs[i], targets[i], triggers[i], times[i] = r.task.Job, r.task.Target, string(r.trigger), orNull(r.at)
+		outcomes[i], summaries[i], details[i] = string(r.Outcome), clean(r.Summary), string(r.json())
+		numbers[[2]string{r.task.Job, r.task.Target}] = r.due.task
+	}
+	rows, err := l.pool.Query(ctx, `
+		INSERT INTO pgtender.run (job, target, trigger, scheduled_for, started_at, finished_at, outcome, summary, detail, instance, covered_until)
+		SELECT u.job, u.target, u.trigger, u.at, now.began, now.ended, u.outcome, u.summary, u.detail::jsonb, $8,
+		       CASE WHEN u.trigger = 'manual' THEN now.began ELSE u.at END
+		FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::text[], $6::text[], $7::text[])
+		     WITH ORDINALITY AS u (job, target, trigger, at, outcome, summary, detail, n)
+		CROSS JOIN (SELECT t - $9::bigint * interval '1 microsecond' AS began, t AS ended FROM clock_timestamp() t) AS now
+		ORDER BY u.n RETURNING job, target, id`,
+		jobs, targets, triggers, times, outcomes, summaries, details, l.instance, took.Microseconds())
+	ids := map[int]int64{}
+	var job, target string
+	var id int64
+	if err == nil {
+		_, err = pgx.ForEachRow(rows, []any{&job, &target, &id}, func() error { ids[numbers[[2]string{job, target}]] = id; return nil })
+	}
+	if err != nil {
+		return nil, fmt.Errorf("write the idle runs into the ledger: %w", err)
+	}
+	return ids, nil
+}
+
 // reconcile completes the rows of runs whose session is gone, except those of this process, which knows
 // better how they ended.
 func (l *ledger) reconcile(ctx context.Context, mine []int64) (dead []RunRecord, err error) {

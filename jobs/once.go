@@ -38,6 +38,7 @@ func (r *Runner) RunOnce(ctx context.Context, once Once) ([]Report, error) {
 	}
 	var reports []Report
 	var left []string
+	idle := map[*Glance]map[int]Report{}
 	for i := range r.tasks {
 		t := &r.tasks[i]
 		if once.Filter != nil && !once.Filter(*t) {
@@ -47,7 +48,13 @@ func (r *Runner) RunOnce(ctx context.Context, once Once) ([]Report, error) {
 			left = append(left, t.label())
 			continue
 		}
-		rep := r.runNow(ctx, i, once)
+		if _, asked := idle[t.Glance]; !asked && t.Glance != nil && !once.DryRun {
+			idle[t.Glance] = r.peepNow(ctx, t.Glance, once)
+		}
+		rep, ok := idle[t.Glance][i]
+		if !ok {
+			rep = r.runNow(ctx, i, once)
+		}
 		reports = append(reports, rep)
 		if once.Ended != nil {
 			once.Ended(rep)
@@ -57,6 +64,28 @@ func (r *Runner) RunOnce(ctx context.Context, once Once) ([]Report, error) {
 		return reports, fmt.Errorf("stopped before these were begun: %s", strings.Join(left, ", "))
 	}
 	return reports, nil
+}
+
+// peepNow returns the runs of the tasks that have nothing to do.
+func (r *Runner) peepNow(ctx context.Context, glance *Glance, once Once) map[int]Report {
+	g := &glancing{glance: glance}
+	for i := range r.tasks {
+		if r.tasks[i].Glance == glance && (once.Filter == nil || once.Filter(r.tasks[i])) {
+			g.dues = append(g.dues, due{task: i, trigger: Manual})
+		}
+	}
+	started, began := r.opt.Clock.Now(), time.Now()
+	idle, ids := r.idle(ctx, g)
+	took := time.Since(began)
+	reports := map[int]Report{}
+	for i, e := range idle {
+		reports[i] = Report{Task: r.tasks[i], Run: ids[i], Result: e.Result, Started: started, Duration: took}
+		r.account(i, Manual, time.Time{}, reports[i], e)
+		if once.Ended == nil {
+			r.tell(i, reports[i], e)
+		}
+	}
+	return reports
 }
 
 // runNow runs one task, which outlives ctx by the grace.

@@ -15,16 +15,23 @@ type queue struct {
 	limit   int
 	batch   int
 	waiting map[int]waiting
-	running map[int]int // task → batch
+	running map[int]turn
 }
 
 type waiting struct {
 	due
-	batch int
+	batch  int
+	peeped bool // a Glance has found work
+}
+
+// turn is a task that runs, or that a Glance is asked about.
+type turn struct {
+	waiting
+	glancing *glancing
 }
 
 func newQueue(tasks []Task, limit int) *queue {
-	return &queue{tasks: tasks, limit: limit, waiting: map[int]waiting{}, running: map[int]int{}}
+	return &queue{tasks: tasks, limit: limit, waiting: map[int]waiting{}, running: map[int]turn{}}
 }
 
 // add takes what became due at one moment and returns what must be skipped, because it is still running. What still
@@ -36,18 +43,41 @@ func (q *queue) add(dues []due) (overlapping []due) {
 			overlapping = append(overlapping, d)
 			continue
 		}
-		q.waiting[d.task] = waiting{d, q.batch}
+		q.waiting[d.task] = waiting{due: d, batch: q.batch}
 	}
 	return overlapping
+}
+
+// glances returns the looks to begin now, without changing anything: call peep for each. They are not counted as runs.
+func (q *queue) glances() []*glancing {
+	var list []*glancing
+	for i := range q.tasks {
+		w, ok := q.waiting[i]
+		if !ok || w.peeped || q.tasks[i].Glance == nil || q.mustWait(w, nil) {
+			continue
+		}
+		at := slices.IndexFunc(list, func(g *glancing) bool { return g.glance == q.tasks[i].Glance })
+		if at < 0 {
+			at, list = len(list), append(list, &glancing{glance: q.tasks[i].Glance, work: map[int]bool{}})
+		}
+		list[at].dues = append(list[at].dues, w.due)
+	}
+	return list
 }
 
 // ready returns the tasks that may begin now, in order, without changing anything: call begin for each.
 func (q *queue) ready() []due {
 	var out []due
+	busy := 0
+	for _, t := range q.running {
+		if t.glancing == nil {
+			busy++
+		}
+	}
 	chosen := map[int]bool{}
 	for i := range q.tasks {
 		w, ok := q.waiting[i]
-		if !ok || len(q.running)+len(out) >= q.limit || q.mustWait(w, chosen) {
+		if !ok || busy+len(out) >= q.limit || q.tasks[i].Glance != nil && !w.peeped || q.mustWait(w, chosen) {
 			continue
 		}
 		chosen[i] = true
@@ -63,8 +93,8 @@ func (q *queue) mustWait(w waiting, chosen map[int]bool) bool {
 			return true
 		}
 	}
-	for i, batch := range q.running {
-		if batch == w.batch && q.tasks[i].Order < order || q.share(w.task, i) {
+	for i, t := range q.running {
+		if t.batch == w.batch && q.tasks[i].Order < order || q.share(w.task, i) {
 			return true
 		}
 	}
@@ -81,11 +111,27 @@ func (q *queue) share(a, b int) bool {
 }
 
 func (q *queue) begin(task int) {
-	q.running[task] = q.waiting[task].batch
+	q.running[task] = turn{waiting: q.waiting[task]}
 	delete(q.waiting, task)
 }
 
-func (q *queue) end(task int) { delete(q.running, task) }
+// peep is begin for the tasks of a look.
+func (q *queue) peep(g *glancing) {
+	for _, d := range g.dues {
+		q.running[d.task] = turn{q.waiting[d.task], g}
+		delete(q.waiting, d.task)
+	}
+}
+
+// end takes a task out; where a look has found work for it, it waits for its run.
+func (q *queue) end(task int) {
+	t := q.running[task]
+	delete(q.running, task)
+	if t.glancing != nil && t.glancing.work[task] {
+		t.peeped = true
+		q.waiting[task] = t.waiting
+	}
+}
 
 // since returns the time that a waiting task serves, or zero.
 func (q *queue) since(task int) time.Time { return q.waiting[task].at }

@@ -47,11 +47,14 @@ func New(pool *pgxpool.Pool, loc *time.Location) *Job {
 // Tasks are the env's partition policies, one task each.
 func Tasks(env *config.Env, pool *pgxpool.Pool) []jobs.Task {
 	job := New(pool, env.Daemon.Location)
+	glance := &jobs.Glance{Idle: func(ctx context.Context, targets []string) (map[string]jobs.Result, error) {
+		return job.Idle(ctx, slices.DeleteFunc(slices.Clone(env.Partitions), func(p config.Partition) bool { return !slices.Contains(targets, p.Table.String()) })...)
+	}}
 	var tasks []jobs.Task
 	for _, p := range env.Partitions {
 		tasks = append(tasks, jobs.Task{
 			Job: "partition", Target: p.Table.String(), Schedule: p.Schedule.Schedule, Spec: p.Schedule.Text,
-			Timeout: time.Hour, Locks: []string{p.Table.String()}, Order: 10,
+			Timeout: time.Hour, Locks: []string{p.Table.String()}, Order: 10, Glance: glance,
 			Run: func(ctx context.Context, run *jobs.Run) (jobs.Result, error) { return job.Run(ctx, run, p) },
 		})
 	}
@@ -93,6 +96,38 @@ func (j *Job) Run(ctx context.Context, run *jobs.Run, policies ...config.Partiti
 	p.until = covered(sets, j.Location)
 	p.errs = parts.Stop(ctx, p.errs, p.done(run.DryRun))
 	return p.result(run.DryRun), errors.Join(p.errs...)
+}
+
+// Idle returns, by table, what a run would report for those policies that lack nothing and of whose tables nothing is to be said. It is
+// one query for all of them.
+func (j *Job) Idle(ctx context.Context, policies ...config.Partition) (map[string]jobs.Result, error) {
+	tables := make([]config.Table, len(policies))
+	for i, p := range policies {
+		tables[i] = p.Table
+	}
+	sets, err := parts.Read(ctx, j.Pool, tables)
+	if err != nil {
+		return nil, err
+	}
+	of := map[config.Table][]parts.Set{}
+	for _, s := range sets {
+		of[s.Asked] = append(of[s.Asked], s)
+	}
+	idle := map[string]jobs.Result{}
+	for _, policy := range policies {
+		own := of[policy.Table]
+		if len(own) > 0 && !slices.ContainsFunc(own, func(s parts.Set) bool { return j.wants(policy, &s) }) {
+			p := &pass{until: covered(own, j.Location)}
+			idle[policy.Table.String()] = p.result(false)
+		}
+	}
+	return idle, nil
+}
+
+// wants tells whether a run would do or say anything about a set.
+func (j *Job) wants(policy config.Partition, set *parts.Set) bool {
+	return set.Problem != nil || len(set.Pending()) > 0 || set.Default != nil && len(set.Default.Moves)+len(set.Default.Proofs) > 0 ||
+		len(set.Missing(policy.Interval, policy.Ahead, j.Location)) > 0
 }
 
 // chore is one set that lacks partitions.
