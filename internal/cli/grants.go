@@ -174,6 +174,7 @@ func (g *granter) add(format string, args ...any) {
 // superuser it must not become a member: it would be one.
 func (g *granter) addOwners(owners map[config.Table]owner, tables []config.Table, partitions map[config.Table][]config.Table) {
 	byOwner := map[string][]string{}
+	lacking := map[[2]string][]string{}
 	for _, t := range tables {
 		o, ok := owners[t]
 		switch {
@@ -187,7 +188,14 @@ func (g *granter) addOwners(owners map[config.Table]owner, tables []config.Table
 			}
 		default:
 			byOwner[o.Name] = append(byOwner[o.Name], t.String())
+			if !o.Creates {
+				k := [2]string{t.Schema, o.Name}
+				lacking[k] = append(lacking[k], t.String())
+			}
 		}
+	}
+	for _, k := range slices.SortedFunc(maps.Keys(lacking), func(a, b [2]string) int { return slices.Compare(a[:], b[:]) }) {
+		g.add("GRANT CREATE ON SCHEMA %s TO %s; -- a new partition of %s is given to that owner, who must have CREATE for it", pg.Ident(k[0]), pg.Ident(k[1]), strings.Join(lacking[k], ", "))
 	}
 	for _, owner := range slices.Sorted(maps.Keys(byOwner)) {
 		g.add("GRANT %s TO %s; -- the owner of %s: only an owner may attach and detach partitions",
@@ -297,8 +305,9 @@ func sortTables(tables []config.Table) []config.Table {
 }
 
 type owner struct {
-	Name  string
-	Super bool
+	Name    string
+	Super   bool
+	Creates bool // may make tables in its table's schema
 }
 
 // readOwners says who owns each table or view that exists.
@@ -308,7 +317,7 @@ func readOwners(ctx context.Context, q pg.Querier, tables []config.Table) (map[c
 		schemas, names = append(schemas, t.Schema), append(names, t.Name)
 	}
 	rows, err := q.Query(ctx, `
-		SELECT n.nspname, c.relname, o.rolname, o.rolsuper
+		SELECT n.nspname, c.relname, o.rolname, o.rolsuper, has_schema_privilege(o.oid, n.oid, 'CREATE')
 		FROM unnest($1::text[], $2::text[]) AS w(nspname, relname)
 		JOIN pg_namespace n ON n.nspname = w.nspname
 		JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = w.relname
@@ -319,7 +328,7 @@ func readOwners(ctx context.Context, q pg.Querier, tables []config.Table) (map[c
 	owners := map[config.Table]owner{}
 	var t config.Table
 	var o owner
-	_, err = pgx.ForEachRow(rows, []any{&t.Schema, &t.Name, &o.Name, &o.Super}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&t.Schema, &t.Name, &o.Name, &o.Super, &o.Creates}, func() error {
 		owners[t] = o
 		return nil
 	})

@@ -3,9 +3,11 @@ package partition
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/pgtender/pgtender/internal/config"
 	"github.com/pgtender/pgtender/internal/parts"
 	"github.com/pgtender/pgtender/internal/pg"
 )
@@ -15,6 +17,7 @@ import (
 type blueprint struct {
 	Owner      string
 	SetOwner   bool // we are not the owner ourselves
+	OwnerLacks bool // the owner may not make tables in the schema, and we are no superuser who could give it one all the same
 	Tablespace string
 	Method     string // access method
 	RLS        bool
@@ -25,6 +28,7 @@ type blueprint struct {
 	Grants     []grant
 	Defaults   []string // roles that default privileges would give something; "" is PUBLIC
 	StatTarget bool     // some extended statistics has a target
+	Exclude    bool     // there are exclusion constraints
 	Referenced []referenced
 	// Models are the trees of the partitions that a new one may be like, by oid.
 	Models map[uint32][]node
@@ -64,6 +68,8 @@ const blueprintQuery = `
 SELECT c.oid, json_build_object(
 	'Owner', pg_get_userbyid(c.relowner),
 	'SetOwner', pg_get_userbyid(c.relowner) <> current_user,
+	'OwnerLacks', c.relowner <> current_user::regrole AND NOT has_schema_privilege(c.relowner, c.relnamespace, 'CREATE')
+	              AND pg_has_role(c.relowner, 'MEMBER') AND NOT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user),
 	'Tablespace', coalesce((SELECT spcname FROM pg_tablespace WHERE oid = c.reltablespace), ''),
 	'Method', coalesce((SELECT amname FROM pg_am WHERE oid = c.relam), ''),
 	'RLS', c.relrowsecurity, 'ForceRLS', c.relforcerowsecurity, 'Identity', c.relreplident,
@@ -84,6 +90,7 @@ SELECT c.oid, json_build_object(
 	             WHERE d.defaclobjtype = 'r' AND d.defaclnamespace IN (0, c.relnamespace)
 	               AND d.defaclrole = current_user::regrole AND a.grantee NOT IN (c.relowner, d.defaclrole)),
 	'StatTarget', EXISTS (SELECT FROM pg_statistic_ext WHERE stxrelid = c.oid AND stxstattarget IS NOT NULL),
+	'Exclude', EXISTS (SELECT FROM pg_constraint WHERE conrelid = c.oid AND contype = 'x'),
 	'Referenced', (SELECT json_agg(DISTINCT jsonb_build_object('Schema', n.nspname, 'Name', f.relname,
 	                      'Lockable', has_table_privilege(f.oid, 'UPDATE, DELETE, TRUNCATE, MAINTAIN')))
 	               FROM pg_constraint k JOIN pg_class f ON f.oid = k.confrelid JOIN pg_namespace n ON n.oid = f.relnamespace
@@ -119,6 +126,16 @@ func readBlueprints(ctx context.Context, q pg.Querier, tables, models []uint32) 
 		return json.Unmarshal(text, b)
 	})
 	return found, err
+}
+
+// requireOwner refuses when what is made could not be given to its owner: ALTER TABLE … OWNER TO asks that one's rights, too.
+func (b *blueprint) requireOwner(asked, table config.Table) error {
+	if !b.OwnerLacks {
+		return nil
+	}
+	return &Refusal{asked, fmt.Sprintf("a new partition belongs to the owner of %s, %s, who lacks CREATE on schema %s, which the owner of a table must have to be given it",
+		table, b.Owner, table.Schema),
+		fmt.Sprintf("As the owner of the schema, run what `pgtender grants` prints, too:\n  GRANT CREATE ON SCHEMA %s TO %s;", pg.Ident(table.Schema), pg.Ident(b.Owner))}
 }
 
 // model is the partition that the wanted one should be like in what the parent does not say: storage parameters, and how it is

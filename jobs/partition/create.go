@@ -279,8 +279,8 @@ func (d design) requireEmpty(ctx context.Context, tx pgx.Tx) error {
 
 // adopt makes an empty leftover what build would have made.
 func (d design) adopt() []string {
-	return append([]string{fmt.Sprintf("ALTER TABLE %s DROP CONSTRAINT %s, ADD CONSTRAINT %s CHECK (%s)",
-		ident(d.name), parts.BoundsCheck, parts.BoundsCheck, d.set.Key.Check(d.want.Range))}, d.finish(d.name)...)
+	check := fmt.Sprintf("ALTER TABLE %s DROP CONSTRAINT %s, ADD CONSTRAINT %s CHECK (%s)", ident(d.name), parts.BoundsCheck, parts.BoundsCheck, d.set.Key.Check(d.want.Range))
+	return slices.Concat([]string{check}, d.include(d.name), d.finish(d.name))
 }
 
 // afterAttach does what needs the parent's indexes and statistics matched with the partition's.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"time"
 
@@ -181,6 +182,9 @@ func (m *move) build(ctx context.Context, tx pgx.Tx) ([]string, error) {
 	if prints[m.set.OID] == nil || prints[m.set.Default.OID] == nil {
 		return nil, fmt.Errorf("%s was changed meanwhile; the next run will look at it anew", m.set.Table)
 	}
+	if err := prints[m.set.Default.OID].requireOwner(m.set.Asked, m.set.Default.Table); err != nil {
+		return nil, err
+	}
 	var above *string
 	var key []string
 	if err := tx.QueryRow(ctx, `
@@ -222,7 +226,7 @@ func (m *move) build(ctx context.Context, tx pgx.Tx) ([]string, error) {
 	d := design{set: m.set, print: prints[m.set.Default.OID]}
 	list = append(list, fmt.Sprintf("CREATE TABLE %s (LIKE %s INCLUDING ALL EXCLUDING IDENTITY, CONSTRAINT %s CHECK (%s))%s",
 		ident(m.rest), ident(m.set.Default.Table), restCheck, m.remainder(), d.where(like)))
-	list = append(list, d.finish(m.rest)...)
+	list = slices.Concat(list, design{set: m.set, print: prints[m.set.OID]}.include(m.rest), d.finish(m.rest))
 	under(m.rest, "DEFAULT")
 	return list, nil
 }

@@ -229,6 +229,10 @@ func (j *Job) fillAll(ctx context.Context, run *jobs.Run, work []*chore, p *pass
 
 // fill makes what one set lacks.
 func (j *Job) fill(ctx context.Context, run *jobs.Run, c *chore, p *pass) {
+	if err := c.print.requireOwner(c.policy.Table, c.set.Table); err != nil {
+		p.errs = append(p.errs, err)
+		return
+	}
 	var all []design
 	for _, w := range c.missing {
 		all = append(all, c.design(w))

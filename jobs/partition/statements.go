@@ -29,10 +29,10 @@ func (d design) build() []string {
 		ident(d.set.Table), parts.BoundsCheck, d.set.Key.Check(d.want.Range))
 	create := fmt.Sprintf("CREATE TABLE %s (%s)", ident(d.name), elements)
 	if len(d.model) == 0 {
-		return append([]string{create + d.where(node{})}, d.finish(d.name)...)
+		return slices.Concat([]string{create + d.where(node{})}, d.include(d.name), d.finish(d.name))
 	}
 	root, below := d.model[0], d.model[1:]
-	list := append([]string{create + d.where(root)}, d.finish(d.name)...)
+	list := slices.Concat([]string{create + d.where(root)}, d.include(d.name), d.finish(d.name))
 	made := map[uint32]config.Table{root.OID: d.name}
 	for _, n := range below {
 		name := config.Table{Schema: d.name.Schema, Name: parts.Fit(d.name.Name, rest(root.Name, n.Name))}
@@ -41,6 +41,23 @@ func (d design) build() []string {
 		list = append(list, d.finish(name)...)
 	}
 	return list
+}
+
+// include drops the exclusion constraints that a table apart has in common with the parent. ATTACH takes no index of such a one for
+// the parent's and makes another, so that each would be checked twice. The server has named them.
+func (d design) include(t config.Table) []string {
+	if !d.print.Exclude {
+		return nil
+	}
+	return []string{fmt.Sprintf(`DO $include$
+DECLARE name text;
+BEGIN
+	FOR name IN SELECT x.conname FROM pg_catalog.pg_constraint x WHERE x.conrelid = %[1]s::regclass AND x.contype = 'x' AND pg_catalog.pg_get_constraintdef(x.oid) IN (
+		SELECT pg_catalog.pg_get_constraintdef(p.oid) FROM pg_catalog.pg_constraint p WHERE p.conrelid = %[2]s::regclass AND p.contype = 'x')
+	LOOP
+		EXECUTE pg_catalog.format('ALTER TABLE %[3]s DROP CONSTRAINT %%I', name);
+	END LOOP;
+END $include$`, pg.Literal(ident(t)), pg.Literal(ident(d.set.Table)), strings.ReplaceAll(strings.ReplaceAll(ident(t), "%", "%%"), "'", "''"))}
 }
 
 // rest is the part of a sub-partition's name that its partition's name does not have.
