@@ -4,6 +4,7 @@ package checks
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -79,6 +80,11 @@ func (r *Result) Status() Status {
 		worst = Worse(worst, f.Status)
 	}
 	return worst
+}
+
+// leaves reports whether some finding has the state.
+func (r *Result) leaves(s Status) bool {
+	return slices.ContainsFunc(r.Findings, func(f Finding) bool { return f.Status == s })
 }
 
 // Worse returns the state that matters more: critical, then unknown, then warning, then ok. Something known to be critical

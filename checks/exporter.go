@@ -2,8 +2,6 @@ package checks
 
 import (
 	"runtime"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -30,12 +28,12 @@ type ExporterOptions struct {
 	Version   string
 }
 
-// Exporter is a prometheus.Collector that answers from memory only.
+// Exporter answers scrapes from memory only: as a prometheus.Collector with what this process does, by Text with what the checks know.
 type Exporter struct {
 	opt       ExporterOptions
+	ofChecks  []Family                // by name
 	views     map[string]config.Table // by the target of their refresh job
 	descs     map[string]*prometheus.Desc
-	kinds     map[string]prometheus.ValueType
 	runs      *prometheus.CounterVec
 	refreshes *prometheus.CounterVec
 	durations *prometheus.HistogramVec
@@ -44,7 +42,7 @@ type Exporter struct {
 // NewExporter makes an exporter. The counters of the jobs that Options.Jobs lists begin at 0, so that a first failure counts as an
 // increase.
 func NewExporter(opt ExporterOptions) *Exporter {
-	e := &Exporter{opt: opt, views: map[string]config.Table{}, descs: map[string]*prometheus.Desc{}, kinds: map[string]prometheus.ValueType{}}
+	e := &Exporter{opt: opt, views: map[string]config.Table{}, descs: map[string]*prometheus.Desc{}}
 	for _, v := range opt.Views {
 		e.views[v.String()] = v
 	}
@@ -61,11 +59,11 @@ func NewExporter(opt ExporterOptions) *Exporter {
 				Buckets: []float64{0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 900, 3600}}, f.Labels)
 			continue
 		}
-		e.descs[f.Name] = prometheus.NewDesc(f.Name, f.Help, f.Labels, nil)
-		e.kinds[f.Name] = prometheus.GaugeValue
-		if f.Kind == Counter {
-			e.kinds[f.Name] = prometheus.CounterValue
+		if f.ofCheck() {
+			e.ofChecks = append(e.ofChecks, f)
+			continue
 		}
+		e.descs[f.Name] = prometheus.NewDesc(f.Name, f.Help, f.Labels, nil)
 	}
 	e.Begin()
 	return e
@@ -148,10 +146,7 @@ func (e *Exporter) Describe(ch chan<- *prometheus.Desc) {
 // Collect implements prometheus.Collector.
 func (e *Exporter) Collect(ch chan<- prometheus.Metric) {
 	send := func(name string, value float64, labels ...string) {
-		for i := range labels { // an own check can say anything
-			labels[i] = strings.ToValidUTF8(labels[i], "\ufffd")
-		}
-		ch <- prometheus.MustNewConstMetric(e.descs[name], e.kinds[name], value, labels...)
+		ch <- prometheus.MustNewConstMetric(e.descs[name], prometheus.GaugeValue, value, labels...)
 	}
 	send("pgtender_build_info", 1, e.opt.Version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 	leads := 0.0
@@ -167,35 +162,7 @@ func (e *Exporter) Collect(ch chan<- prometheus.Metric) {
 			send("pgtender_job_next_run_timestamp_seconds", unix(j.Next), j.Job, j.Target)
 		}
 	}
-	now := e.opt.Collector.Now()
-	for _, r := range e.opt.Collector.Results() {
-		e.collectCheck(&r, now, send)
-	}
 	e.runs.Collect(ch)
 	e.refreshes.Collect(ch)
 	e.durations.Collect(ch)
-}
-
-// collectCheck sends what a check knows, and no value of what it does not.
-func (e *Exporter) collectCheck(r *Result, now time.Time, send func(name string, value float64, labels ...string)) {
-	if r.Off != "" {
-		send("pgtender_check_off", 1, r.Check)
-		return
-	}
-	if !r.At.IsZero() {
-		send("pgtender_check_age_seconds", max(now.Sub(r.At).Seconds(), 0), r.Check)
-	}
-	up := 1.0
-	for _, f := range r.Findings {
-		if f.Status == Unknown {
-			up = 0
-			continue
-		}
-		send("pgtender_check_status", float64(f.Status), r.Check, f.Object)
-		send("pgtender_check_value", f.Value, r.Check, f.Object)
-		for _, s := range f.Samples {
-			send(s.Metric, s.Value, slices.Clone(s.Labels)...)
-		}
-	}
-	send("pgtender_check_up", up, r.Check)
 }

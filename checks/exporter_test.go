@@ -1,7 +1,10 @@
 package checks
 
 import (
+	"bytes"
+	"context"
 	"flag"
+	"fmt"
 	"math"
 	"os"
 	"slices"
@@ -10,9 +13,12 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
 
 	"github.com/pgtender/pgtender/internal/config"
 )
@@ -66,12 +72,41 @@ func TestFamiliesKeepTheContract(t *testing.T) {
 	}
 }
 
+// scraped are the families of an exporter, as whoever reads the text sees them.
+func scraped(e *Exporter) ([]*dto.MetricFamily, error) {
+	registry := prometheus.NewPedanticRegistry()
+	if err := registry.Register(e); err != nil {
+		return nil, err
+	}
+	all, err := registry.Gather()
+	if err != nil {
+		return nil, err
+	}
+	var text bytes.Buffer
+	e.Text(&text)
+	parser := expfmt.NewTextParser(model.LegacyValidation)
+	read, err := parser.TextToMetricFamilies(&text)
+	for name, f := range read {
+		if i := slices.IndexFunc(all, func(other *dto.MetricFamily) bool { return other.GetName() == name }); i >= 0 {
+			return nil, fmt.Errorf("%s is there twice", name)
+		}
+		seen := map[string]bool{}
+		for _, m := range f.GetMetric() {
+			if key := fmt.Sprint(m.GetLabel()); seen[key] {
+				return nil, fmt.Errorf("%s%s is there twice", name, key)
+			} else {
+				seen[key] = true
+			}
+		}
+		all = append(all, f)
+	}
+	return all, err
+}
+
 // gather scrapes an exporter and returns its families by name without the prefix.
 func gather(t *testing.T, e *Exporter) map[string]*dto.MetricFamily {
 	t.Helper()
-	registry := prometheus.NewPedanticRegistry()
-	registry.MustRegister(e)
-	all, err := registry.Gather()
+	all, err := scraped(e)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -153,13 +188,26 @@ func TestExporterHasEveryMetricOfTheContract(t *testing.T) {
 			t.Errorf("%s%v = %g, want %g", c.name, c.with, got, c.want)
 		}
 	}
-	problems, err := testutil.GatherAndLint(func() prometheus.Gatherer {
-		registry := prometheus.NewPedanticRegistry()
-		registry.MustRegister(e)
-		return registry
-	}())
+	problems, err := testutil.GatherAndLint(prometheus.GathererFunc(func() ([]*dto.MetricFamily, error) { return scraped(e) }))
 	if err != nil || len(problems) > 0 {
 		t.Errorf("lint: %v %v", problems, err)
+	}
+}
+
+// Whatever an object is called, and whatever a value is, the text says it so that it is read as it was meant.
+func TestTextOfAnyNameAndNumber(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"", "plain", `we"ird 'na$me`, "two\nlines", `back\slash\n`, "\xff\xfe", "{,}= ü"} {
+		for _, v := range []float64{0, 1, -1, 1.5e-7, 123456789012, 1e300, math.Inf(1), math.Inf(-1), math.NaN()} {
+			c := NewCollector(Options{Checks: []Check{{Name: "c", Memory: true, Deadline: time.Second, Run: func(context.Context, pgx.Tx) ([]Finding, error) {
+				return []Finding{{Object: name, Value: v}}, nil
+			}}}})
+			c.Once(t.Context())
+			f := gather(t, NewExporter(ExporterOptions{Collector: c}))["check_value"]
+			if got := value(f, "check=c", "object="+strings.ToValidUTF8(name, "\ufffd")); got != v && !(math.IsNaN(got) && math.IsNaN(v)) {
+				t.Errorf("%q %g: %v", name, v, f)
+			}
+		}
 	}
 }
 

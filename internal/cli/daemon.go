@@ -75,7 +75,7 @@ func (a *app) newDaemon(ctx context.Context, env *config.Env, pool *pgxpool.Pool
 		Collector: d.collector, Jobs: d.jobStatus, Leader: d.leads, Views: views(env), Version: version(),
 	})
 	d.server, err = web.New(web.Options{
-		Listen: env.Daemon.Listen, ConfigFile: opt.webConfig, Collectors: []prometheus.Collector{d.exporter}, Log: log,
+		Listen: env.Daemon.Listen, ConfigFile: opt.webConfig, Collectors: []prometheus.Collector{d.exporter}, Text: d.exporter.Text, Log: log,
 		Ready: d.ready,
 		Source: web.Source{Version: version(), Env: env, Results: d.collector.Results, Database: d.watch.state,
 			Leader: d.leadership, Jobs: d.pageJobs, Ready: d.ready, Drift: d.watch.lastDrift, Overview: d.overview.Latest},

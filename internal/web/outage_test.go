@@ -54,7 +54,8 @@ func tend(t *testing.T) *tended {
 			t.Error(err)
 		}
 	})
-	addr := serve(t, Options{Collectors: []prometheus.Collector{checks.NewExporter(checks.ExporterOptions{Collector: c})},
+	exporter := checks.NewExporter(checks.ExporterOptions{Collector: c})
+	addr := serve(t, Options{Collectors: []prometheus.Collector{exporter}, Text: exporter.Text,
 		Source: Source{Env: env, Results: c.Results}})
 	return &tended{addr, server, c}
 }
