@@ -116,7 +116,7 @@ func lagFinding(a config.Archive, t config.Table, lag float64, l limits) Finding
 		f.Message = fmt.Sprintf("its oldest data has been due for the archive for %s", span(seconds(lag)))
 	}
 	if f.Status != OK {
-		f.Remedy = "pgtender job run archive --table " + a.Table.String()
+		f.Remedy = jobCommand("archive", a.Table.String())
 	}
 	return f
 }

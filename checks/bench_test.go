@@ -53,6 +53,7 @@ func ask(t *testing.T, pool *pgxpool.Pool, check Check) Result {
 	if len(results) != 1 {
 		t.Fatalf("results: %+v", results)
 	}
+	planted.note(t.Name(), check.Name, results[0].Status())
 	return results[0]
 }
 

@@ -168,4 +168,13 @@ func TestNeverAnalyzed(t *testing.T) {
 	for _, gone := range []string{"public.p", "public.q", "public.q1", "public.t"} {
 		b.silent(check, gone)
 	}
+	b.want(check, "", OK)
+
+	// A crash empties what the server remembers of its use: what ANALYZE found is there all the same.
+	b.exec("SELECT pg_stat_reset()", "VACUUM public.t, public.q1")
+	b.want(check, "", OK)
+	b.exec("CREATE TABLE public.counted (a int) WITH (autovacuum_enabled = off)", "INSERT INTO public.counted SELECT generate_series(1, 3000)", "VACUUM public.counted", "SELECT pg_stat_reset()")
+	b.want(check, "public.counted", Warning, "about 3000 rows and no statistics")
+	b.exec("ANALYZE public.counted")
+	b.silent(check, "public.counted")
 }

@@ -221,7 +221,8 @@ func (c *Collector) ask(ctx context.Context, bundle []Check) []answer {
 	ctx, stop := context.WithTimeoutCause(ctx, deadline, errDeadline)
 	defer stop()
 	answers := make([]answer, len(bundle))
-	done, started := 0, time.Now()
+	done, begun := 0, time.Now()
+	started := begun
 	err := c.inTx(ctx, bundle[0], func(tx pgx.Tx) error {
 		for i, check := range bundle {
 			a := &answers[i]
@@ -235,18 +236,22 @@ func (c *Collector) ask(ctx context.Context, bundle []Check) []answer {
 		}
 		return nil
 	})
-	if err != nil && errors.Is(context.Cause(ctx), errDeadline) {
-		err = fmt.Errorf("no answer within %s: %w", deadline, err)
+	late := errors.Is(context.Cause(ctx), errDeadline) || pg.Is(err, pg.QueryCanceled) && time.Since(begun) >= deadline
+	if err != nil && !bundle[0].Memory && late {
+		err = &lateError{deadline, err}
 	}
 	for i := done; i < len(answers); i++ { // none, when all is well
 		answers[i].findings, answers[i].err = nil, err
 		if i > done {
-			answers[i].err = fmt.Errorf("check %s, which is asked together with it, failed: %w", bundle[done].Name, err)
+			answers[i].err = fmt.Errorf("check %s%s%w", bundle[done].Name, Together, err)
 		}
 	}
 	answers[min(done, len(answers)-1)].took += time.Since(started)
 	return answers
 }
+
+// Together stands between the name of a check and its failure, where that is the failure of another too.
+const Together = ", which is asked together with it, failed: "
 
 // run keeps a panic from ending the daemon.
 func run(ctx context.Context, check Check, tx pgx.Tx) (findings []Finding, err error) {
@@ -259,6 +264,17 @@ func run(ctx context.Context, check Check, tx pgx.Tx) (findings []Finding, err e
 }
 
 var errDeadline = errors.New("the check's deadline has passed")
+
+// lateError is why a check has no answer whose deadline passed.
+type lateError struct {
+	after time.Duration
+	err   error
+}
+
+func (e *lateError) Error() string {
+	return fmt.Sprintf("no answer within %s: the server hangs or is overloaded, or the check takes longer", e.after)
+}
+func (e *lateError) Unwrap() error { return e.err }
 
 // inTx gives f a read-only transaction with timeouts, in one round trip, and rolls it back: nothing is to be committed.
 func (c *Collector) inTx(ctx context.Context, check Check, f func(tx pgx.Tx) error) error {
@@ -332,26 +348,31 @@ func noLedger(err error) bool {
 		strings.Contains(e.Message, "pgtender")
 }
 
+// Failed is before the cause in what a check says that failed.
+const Failed = "the check failed: "
+
 // explain puts a check's failure in one line.
 func explain(err error) string {
-	const failed = "the check failed: "
 	switch {
 	case noLedger(err):
 		return "pgtender has not worked on this database yet"
 	case pg.Is(err, pg.LockNotAvailable):
-		return failed + fmt.Sprintf("an object that it reads is locked by another session (waited %s)", lockTimeout)
+		return Failed + fmt.Sprintf("an object that it reads is locked by another session (waited %s)", lockTimeout)
 	case pg.Is(err, pg.UndefinedTable, pg.InvalidSchemaName):
-		return failed + err.Error() + " (was pgtender apply run here?)"
+		return Failed + err.Error() + " (was pgtender apply run here?)"
 	}
-	return failed + strings.ReplaceAll(err.Error(), "\n", " ")
+	return Failed + strings.ReplaceAll(err.Error(), "\n", " ")
 }
 
 func cure(err error) string {
+	var late *lateError
 	switch {
 	case noLedger(err):
 		return "pgtender run"
 	case pg.Is(err, pg.InsufficientPrivilege):
 		return "pgtender grants"
+	case errors.As(err, &late), pg.Is(err, pg.QueryCanceled):
+		return "SELECT pid, state, wait_event_type, wait_event, query FROM pg_stat_activity WHERE state <> 'idle';  -- what it is busy with; if this does not answer either, see the server's log"
 	}
 	return ""
 }

@@ -1,6 +1,7 @@
 package checks
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/pgtender/pgtender/internal/config"
 	"github.com/pgtender/pgtender/internal/devpg"
+	"github.com/pgtender/pgtender/internal/pg"
 	"github.com/pgtender/pgtender/internal/pgtest"
 	"github.com/pgtender/pgtender/internal/state"
 )
@@ -47,17 +49,83 @@ func allChecks(t *testing.T, env *config.Env) []Check {
 
 func TestNoCheckBlocksOnLockedTables(t *testing.T) {
 	b := newBench(t, fill...)
-	_, end := b.session("LOCK TABLE public.mine, public.events IN ACCESS EXCLUSIVE MODE",
-		"REFRESH MATERIALIZED VIEW public.mv", "ALTER INDEX public.mv_id_idx SET (fillfactor = 50)")
+	b.exec(faulty...)
+	_, end := b.session("DO $$ DECLARE t text; BEGIN FOR t IN SELECT c.oid::regclass FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') LOOP "+
+		"EXECUTE 'LOCK TABLE ' || t || ' IN ACCESS EXCLUSIVE MODE'; END LOOP; END $$",
+		"REFRESH MATERIALIZED VIEW public.mv", "ALTER INDEX public.mv_id_idx SET (fillfactor = 50)", "ALTER SEQUENCE public.small MAXVALUE 101")
 	defer end()
-	results := NewCollector(Options{Pool: b.pool, Checks: allChecks(t, full(t)), Parallel: 1}).Once(t.Context())
+	all := allChecks(t, full(t))
+	results := NewCollector(Options{Pool: b.pool, Checks: all, Parallel: 1}).Once(t.Context())
+	found := map[string]bool{}
 	for _, r := range results { // they are answered while the locks are held
 		if (r.Err != nil) != (r.Check == "mine") {
 			t.Errorf("%s: %v", r.Check, r.Err)
 		}
+		found[r.Check] = slices.ContainsFunc(r.Findings, func(f Finding) bool { return f.Value > 0 })
 	}
-	if len(results) < 16 {
-		t.Errorf("%d results only", len(results))
+	if len(results) != len(all) || len(all) != len(config.BuiltinChecks())+1 { // and its own
+		t.Errorf("%d results of %d checks; pgtender has %d", len(results), len(all), len(config.BuiltinChecks()))
+	}
+	for _, check := range []string{"invalid_index", "not_valid", "not_enforced", "foreign_key_index", "duplicate_index", "disabled_trigger", "unlogged_table",
+		"sequence_use", "never_analyzed", "partition_gaps", "matview_populated"} {
+		if !found[check] {
+			t.Errorf("%s does not look at the locked table", check)
+		}
+	}
+}
+
+// faulty is a table with something for every check of tables to look at.
+var faulty = []string{"CREATE TABLE public.other (id int PRIMARY KEY)", "CREATE SEQUENCE public.small MAXVALUE 100", "SELECT setval('public.small', 99)", "CREATE SEQUENCE public.near MAXVALUE 100", "SELECT setval('public.near', 99)",
+	"CREATE UNLOGGED TABLE public.faulty (a int, b int CHECK (b > 0) NOT ENFORCED, c int REFERENCES public.other) WITH (autovacuum_enabled = off)",
+	"INSERT INTO public.faulty (a) SELECT generate_series(1, 5000)", "VACUUM public.faulty", "ALTER TABLE public.faulty ADD CHECK (a > 0) NOT VALID",
+	"CREATE INDEX one ON public.faulty (a)", "CREATE INDEX two ON public.faulty (a)", "CREATE INDEX broken ON public.faulty (b)",
+	"UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'public.broken'::regclass",
+	"CREATE FUNCTION public.f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'", "CREATE TRIGGER off BEFORE INSERT ON public.faulty EXECUTE FUNCTION public.f()",
+	"ALTER TABLE public.faulty DISABLE TRIGGER off",
+	"DO $$ BEGIN EXECUTE 'DROP TABLE ' || (SELECT inhrelid::regclass FROM pg_inherits WHERE inhparent = 'public.events'::regclass ORDER BY inhrelid OFFSET 5 LIMIT 1); END $$"}
+
+// A name can hold anything: what is to be typed stays one word, in a shell and in SQL.
+func TestRemediesQuoteNames(t *testing.T) {
+	const odd = `we"ird 'na$me`
+	statements := slices.Concat(fill, faulty, []string{"DROP MATERIALIZED VIEW public.mv", "CREATE MATERIALIZED VIEW public.mv AS SELECT 1 AS id WITH NO DATA",
+		"TRUNCATE pgtender.refresh_state", "INSERT INTO public.events_rest (at) VALUES (now() + interval '300 days')",
+		"INSERT INTO pgtender.run (job, target, trigger, started_at, finished_at, outcome, error) SELECT job, 'public.' || x, 'manual', now() - interval '9 days', now(), 'failure', 'no' "+
+			"FROM unnest(ARRAY['archive', 'partition', 'refresh'], ARRAY['events', 'events', 'mv']) u (job, x)"})
+	b := newBench(t, statements...)
+	env := full(t)
+	for _, name := range []string{"events", "mv", "faulty", "other", "small"} {
+		kind := map[string]string{"mv": "MATERIALIZED VIEW", "small": "SEQUENCE"}[name]
+		b.exec("ALTER " + cmp.Or(kind, "TABLE") + " " + pg.Ident("public", name) + " RENAME TO " + pg.Ident(name+odd))
+		b.exec("UPDATE pgtender.run SET target = target || " + pg.Literal(odd) + " WHERE target = 'public." + name + "'")
+	}
+	env.Partitions[0].Table.Name += odd
+	env.Archives[0].Table.Name += odd
+	env.Archives[0].After = interval(t, "1 day")
+	env.Refreshes[0].View.Name += odd
+	env.Checks = nil
+	remedies := 0
+	for _, r := range NewCollector(Options{Pool: b.pool, Checks: allChecks(t, env)}).Once(t.Context()) {
+		if r.Err != nil {
+			t.Errorf("%s: %v", r.Check, r.Err)
+		}
+		for _, f := range r.Findings {
+			for line := range strings.SplitSeq(f.Remedy, "\n") {
+				rest := line
+				for _, quoted := range []string{`we""ird 'na$me`, `we"ird '\''na$me`, `we"ird ''na$me`} {
+					remedies += strings.Count(rest, quoted)
+					rest = strings.ReplaceAll(rest, quoted, "")
+				}
+				if strings.Contains(rest, "ird ") {
+					t.Errorf("%s: the name is not quoted in %q", r.Check, line)
+				}
+				if _, word, ok := strings.Cut(rest, " --table "); ok && !strings.HasPrefix(word, "'") {
+					t.Errorf("%s: a shell takes it apart: %q", r.Check, line)
+				}
+			}
+		}
+	}
+	if remedies < 8 {
+		t.Errorf("only %d remedies name anything", remedies)
 	}
 }
 

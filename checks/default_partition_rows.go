@@ -58,7 +58,7 @@ func (k kept) judgeDefault(ctx context.Context, tx pgx.Tx, f *Finding, facts def
 	}
 	f.Message = fmt.Sprintf("about %s %s in its DEFAULT partition %s, because no other wanted %s", many(int64(f.Value), "row"), verb, k.Default.Table,
 		map[bool]string{true: "it", false: "them"}[f.Value == 1])
-	job := "pgtender job run partition --table " + k.policy.Table.String()
+	job := jobCommand("partition", k.policy.Table.String())
 	window := k.Window(k.policy.Interval, k.policy.Ahead, loc)
 	var first, last *time.Time
 	if facts.indexed {
@@ -107,7 +107,7 @@ func (k kept) judgeLeft(f *Finding) {
 	}
 	f.Status = max(f.Status, Warning)
 	f.Message += fmt.Sprintf("; on %s stand %s. Unless a partition job is running now, an interrupted one left them", k.Default.Table, strings.Join(what, ", and "))
-	if job := "pgtender job run partition --table " + k.policy.Table.String(); !strings.HasPrefix(f.Remedy, job) {
+	if job := jobCommand("partition", k.policy.Table.String()); !strings.HasPrefix(f.Remedy, job) {
 		f.Remedy = strings.TrimSuffix(job+"  -- takes them away; "+f.Remedy, "; ")
 	}
 }

@@ -246,7 +246,7 @@ func TestReportAndText(t *testing.T) {
 	now := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
 	results := []Result{
 		{Check: "a", Group: "g", Unit: "seconds", At: now.Add(-time.Minute), Findings: []Finding{
-			{Object: "x", Value: 1, Message: "fine"}, {Object: "y", Status: Warning, Value: math.Inf(1), Message: "bad", Remedy: "do\nthis"}}},
+			{Object: "x", Value: 1, Message: "fine"}, {Object: "y\nOK a\x00", Status: Warning, Value: math.Inf(1), Message: "bad", Remedy: "do\nthis"}}},
 		{Check: "b", Group: "g", Err: os.ErrDeadlineExceeded, Findings: []Finding{{Status: Unknown, Message: "the check failed"}}},
 	}
 	if code := ExitCode(results); code != 3 {
@@ -266,9 +266,9 @@ func TestReportAndText(t *testing.T) {
 	if err := RenderText(&text, results); err != nil {
 		t.Fatal(err)
 	}
-	want := `PGTENDER UNKNOWN: 0 critical, 1 unknown, 1 warnings, 1 ok
+	want := `PGTENDER UNKNOWN: 0 critical, 1 unknown, 1 warning, 1 ok
 UNKNOWN   b  the check failed
-WARNING   a  y  bad
+WARNING   a  y\nOK a\x00  bad
           → do
             this
 OK        a  x  fine
@@ -297,7 +297,7 @@ OK        a  x  fine
           "message": "fine"
         },
         {
-          "object": "y",
+          "object": "y\nOK a\u0000",
           "status": "warning",
           "value": null,
           "message": "bad",

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/pgtender/pgtender/internal/config"
+	"github.com/pgtender/pgtender/internal/pg"
 )
 
 // maxObjects bounds the findings of one check that names whatever it comes upon, and so the number of series.
@@ -118,6 +119,15 @@ func span(d time.Duration) string {
 		return fmt.Sprintf("%.0f h", d.Hours())
 	}
 	return fmt.Sprintf("%.0f d", d.Hours()/24)
+}
+
+// jobCommand is the command line that runs a job on a target, if it has one.
+func jobCommand(job, target string) string {
+	command := "pgtender job run " + pg.Word(job)
+	if target != "" {
+		command += " --table " + pg.Word(target)
+	}
+	return command
 }
 
 // seconds turns a float of seconds from the server into a duration.

@@ -3,6 +3,7 @@ package checks
 import (
 	"context"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -56,7 +57,7 @@ SELECT now(), good.finished_at, first.started_at, coalesce(last.outcome, ''), co
 // tried from when this process first looked. Remedy: run it by hand and see.
 func jobSuccess(env *config.Env, l limits) Check {
 	all := scheduledJobs(env)
-	anew := sightings{first: map[config.Table]sighting{}}
+	anew := sightings{first: map[scheduled]time.Time{}}
 	return Check{Name: "job_success", Group: "jobs", Unit: "seconds", Every: 15 * time.Second, Deadline: 5 * time.Second,
 		Run: func(ctx context.Context, tx pgx.Tx) ([]Finding, error) {
 			var jobs, targets []string
@@ -73,7 +74,7 @@ func jobSuccess(env *config.Env, l limits) Check {
 			var outcome, problem string
 			_, err = pgx.ForEachRow(rows, []any{&now, &good, &first, &outcome, &problem}, func() error {
 				s := all[len(out)]
-				since, what := anew.see(config.Table{Schema: s.job, Name: s.target}, 1, now), "it has not run yet"
+				since, what := anew.see(s, now), "it has not run yet"
 				switch {
 				case good != nil:
 					since, what = *good, "it last ended well "+span(now.Sub(*good))+" ago"
@@ -85,7 +86,7 @@ func jobSuccess(env *config.Env, l limits) Check {
 					f.Message += "; the last run failed: " + strings.ReplaceAll(problem, "\n", " ")
 				}
 				if f.Status != OK {
-					f.Remedy = runCommand(s)
+					f.Remedy = jobCommand(s.job, s.target)
 				}
 				out = append(out, f)
 				return nil
@@ -94,9 +95,17 @@ func jobSuccess(env *config.Env, l limits) Check {
 		}}
 }
 
-func runCommand(s scheduled) string {
-	if s.target == "" {
-		return "pgtender job run " + s.job
+// sightings remembers when what has no past in the ledger was first seen.
+type sightings struct {
+	mu    sync.Mutex
+	first map[scheduled]time.Time
+}
+
+func (s *sightings) see(job scheduled, now time.Time) time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.first[job].IsZero() {
+		s.first[job] = now
 	}
-	return "pgtender job run " + s.job + " --table " + s.target
+	return s.first[job]
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -16,16 +15,17 @@ import (
 // matviewAge tells how old the data of each view of a refresh policy is: the time since it was last refreshed, or proved
 // fresh. Source: pgtender.refresh_state, by the server's clock. Unit: seconds. Warning when two and a half of its scheduled
 // times have passed since; critical when it is older than its max_staleness besides. A view that was made and filled otherwise
-// has as long, from the last refresh of the view that bore its name before, or else from when this process first saw it.
+// has as long, from the last refresh of the view that bore its name before, or else from when its refresh was first tried; that
+// it is not even tried, job_success says.
 // Remedy: run its refresh job.
 func matviewAge(env *config.Env, l limits) Check {
-	anew := sightings{first: map[config.Table]sighting{}}
 	return Check{Name: "matview_age", Group: "views", Unit: "seconds", Every: 15 * time.Second, Deadline: 5 * time.Second,
 		Run: func(ctx context.Context, tx pgx.Tx) ([]Finding, error) {
 			schemas, names := viewNames(env)
 			var out []Finding
 			rows, err := tx.Query(ctx, `
-				SELECT now(), coalesce(c.oid, 0), coalesce(c.relispopulated, false), coalesce(s.view_oid = c.oid, false), s.checked_at
+				SELECT now(), coalesce(c.relispopulated, false), coalesce(s.view_oid = c.oid, false), s.checked_at,
+				       (SELECT r.started_at FROM pgtender.run r WHERE r.job = 'refresh' AND r.target = w.nspname || '.' || w.relname AND r.outcome IS NOT NULL ORDER BY r.id LIMIT 1)
 				  FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS w (nspname, relname, i)
 				  LEFT JOIN pg_namespace n ON n.nspname = w.nspname
 				  LEFT JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = w.relname AND c.relkind = 'm'
@@ -35,18 +35,19 @@ func matviewAge(env *config.Env, l limits) Check {
 				return nil, err
 			}
 			var now time.Time
-			var oid uint32
 			var populated, same bool
-			var checked *time.Time
-			_, err = pgx.ForEachRow(rows, []any{&now, &oid, &populated, &same, &checked}, func() error {
+			var checked, tried *time.Time
+			_, err = pgx.ForEachRow(rows, []any{&now, &populated, &same, &checked, &tried}, func() error {
 				policy := env.Views()[len(out)]
 				switch {
 				case same && checked != nil:
 					out = append(out, viewAge(policy, now, *checked, l))
 				case populated:
-					since := anew.see(policy.View, oid, now)
+					since := now
 					if checked != nil { // of the view before it, which this one is younger than
 						since = *checked
+					} else if tried != nil {
+						since = *tried
 					}
 					out = append(out, madeAnew(policy, now, since, l))
 				default:
@@ -58,28 +59,8 @@ func matviewAge(env *config.Env, l limits) Check {
 		}}
 }
 
-// sightings remembers when views that pgtender did not fill were first seen.
-type sightings struct {
-	mu    sync.Mutex
-	first map[config.Table]sighting
-}
-
-type sighting struct {
-	oid uint32
-	at  time.Time
-}
-
-func (s *sightings) see(view config.Table, oid uint32, now time.Time) time.Time {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.first[view].oid != oid {
-		s.first[view] = sighting{oid, now}
-	}
-	return s.first[view].at
-}
-
 func refreshCommand(policy config.Refresh) string {
-	return "pgtender job run refresh --table " + policy.View.String()
+	return jobCommand("refresh", policy.View.String())
 }
 
 // madeAnew judges a view that has data which no refresh by pgtender brought. How old they are nobody knows, so there is no sample.

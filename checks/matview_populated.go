@@ -2,7 +2,6 @@ package checks
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -37,7 +36,7 @@ func matviewPopulated(env *config.Env) Check {
 				case !populated:
 					f.Status, f.Value = Critical, 0
 					f.Message = "it was never populated: every query of it fails"
-					f.Remedy = fmt.Sprintf("pgtender job run refresh --table %s", view)
+					f.Remedy = jobCommand("refresh", view.String())
 				}
 				out = append(out, f)
 				return nil

@@ -40,7 +40,7 @@ func matviewUniqueIndex(env *config.Env) Check {
 				if n == 0 {
 					f.Status = Warning
 					f.Message = "it has no unique index that a concurrent refresh can use, so its refresh will fail"
-					f.Remedy = "CREATE UNIQUE INDEX ON " + quoted(policy.View) + " (…);  -- the columns that tell its rows apart; see: pgtender job run refresh --table " + policy.View.String() + " --dry-run"
+					f.Remedy = "CREATE UNIQUE INDEX ON " + quoted(policy.View) + " (…);  -- the columns that tell its rows apart; see: " + jobCommand("refresh", policy.View.String()) + " --dry-run"
 				}
 				out = append(out, f)
 				return nil

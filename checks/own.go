@@ -16,8 +16,8 @@ import (
 // ownRows bounds the objects of one own check.
 const ownRows = 100
 
-// own is a check of the file: one number, or (object, number) rows, held against its thresholds. It runs with the search_path that the
-// role or the database has, read-only like all checks. Where critical is below warning, low is bad. A NULL is Unknown, not fine.
+// own is a check of the file: one number, or (object, number) rows, held against its thresholds: it gets worse as its number grows. It runs with the search_path that the
+// role or the database has, read-only like all checks. A NULL is Unknown, not fine.
 func own(c config.SQLCheck) Check {
 	return Check{Name: c.Name, Group: "own", Every: time.Minute, Deadline: 10 * time.Second,
 		Run: func(ctx context.Context, tx pgx.Tx) ([]Finding, error) {
@@ -99,20 +99,13 @@ func ownRow(c config.SQLCheck, rows pgx.Rows) (Finding, error) {
 }
 
 func ownStatus(c config.SQLCheck, value float64) (Status, string) {
-	low := c.Warning != nil && c.Critical != nil && *c.Critical < *c.Warning
-	beyond := func(limit *float64) bool {
-		return limit != nil && (!low && value >= *limit || low && value <= *limit)
-	}
-	side := "at or above"
-	if low {
-		side = "at or below"
-	}
+	beyond := func(limit *float64) bool { return limit != nil && value >= *limit }
 	n := strconv.FormatFloat(value, 'g', -1, 64)
 	switch {
 	case beyond(c.Critical):
-		return Critical, fmt.Sprintf("%s is %s critical = %g", n, side, *c.Critical)
+		return Critical, fmt.Sprintf("%s is at or above critical = %g", n, *c.Critical)
 	case beyond(c.Warning):
-		return Warning, fmt.Sprintf("%s is %s warning = %g", n, side, *c.Warning)
+		return Warning, fmt.Sprintf("%s is at or above warning = %g", n, *c.Warning)
 	}
 	return OK, n
 }

@@ -47,10 +47,6 @@ func TestOwnCheckOfManyObjects(t *testing.T) {
 	if r := b.ask(sqlCheck("SELECT 'a', 1 WHERE false")); r.Err != nil || r.Status() != OK {
 		t.Errorf("no objects: %+v", r)
 	}
-	low := sqlCheck("SELECT * FROM (VALUES ('a', 100.5), ('b', 20), ('c', 5)) v", 20, 10)
-	b.want(low, "a", OK)
-	b.want(low, "b", Warning, "at or below warning = 20")
-	b.want(low, "c", Critical, "at or below critical = 10")
 }
 
 func TestOwnCheckRefusesWhatItCannotTell(t *testing.T) {

@@ -54,7 +54,7 @@ func (k kept) judgeHoles(f *Finding, holes []parts.Range, loc *time.Location) {
 	f.Status = Warning
 	if len(near) > 0 {
 		f.Status = Critical
-		cures = append(cures, fmt.Sprintf("pgtender job run partition --table %s", k.policy.Table))
+		cures = append(cures, jobCommand("partition", k.policy.Table.String()))
 	}
 	f.Message = fmt.Sprintf("%s between its partitions: %s; rows with such times %s", many(int64(len(holes)), "hole"), strings.Join(said, "; "), fate)
 	if len(past) > 0 {

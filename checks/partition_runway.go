@@ -1,7 +1,6 @@
 package checks
 
 import (
-	"fmt"
 	"math"
 
 	"github.com/pgtender/pgtender/internal/config"
@@ -24,7 +23,7 @@ func partitionRunway(r *readings, l limits) Check {
 			f.Status, f.Message = Critical, "no partition holds this moment: inserts of new rows fail, or fall into the DEFAULT partition"
 		}
 		if f.Status != OK {
-			f.Remedy = fmt.Sprintf("pgtender job run partition --table %s", k.policy.Table)
+			f.Remedy = jobCommand("partition", k.policy.Table.String())
 		}
 		return f
 	}))

@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"strconv"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // Report is what `pgtender check --format json` prints and /status.json has under "checks". Fields are added, never changed.
@@ -87,17 +89,17 @@ func RenderText(w io.Writer, results []Result) error {
 			counts[f.Status]++
 			line := fmt.Sprintf("%-8s  %s", strings.ToUpper(f.Status.String()), r.Check)
 			if f.Object != "" {
-				line += "  " + f.Object
+				line += "  " + visible(f.Object)
 			}
-			line += "  " + f.Message
+			line += "  " + visible(f.Message)
 			if f.Remedy != "" {
 				line += "\n          → " + strings.ReplaceAll(f.Remedy, "\n", "\n            ")
 			}
 			lines[f.Status] = append(lines[f.Status], line)
 		}
 	}
-	fmt.Fprintf(&b, "PGTENDER %s: %d critical, %d unknown, %d warnings, %d ok",
-		strings.ToUpper(Worst(results).String()), counts[Critical], counts[Unknown], counts[Warning], counts[OK])
+	fmt.Fprintf(&b, "PGTENDER %s: %d critical, %d unknown, %s, %d ok",
+		strings.ToUpper(Worst(results).String()), counts[Critical], counts[Unknown], many(int64(counts[Warning]), "warning"), counts[OK])
 	if len(off) > 0 {
 		fmt.Fprintf(&b, ", %s switched off", many(int64(len(off)), "check"))
 	}
@@ -112,6 +114,19 @@ func RenderText(w io.Writer, results []Result) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// visible is a name, or what was said, as it can stand in a line: what an own check yields can hold anything.
+func visible(s string) string {
+	var b strings.Builder
+	for _, r := range s {
+		if unicode.IsPrint(r) {
+			b.WriteRune(r)
+			continue
+		}
+		b.WriteString(strings.Trim(strconv.QuoteRune(r), "'"))
+	}
+	return b.String()
 }
 
 // ExitCode is the exit code of `pgtender check`, by the monitoring-plugin convention: 0 ok, 1 warning, 2 critical, 3 unknown.

@@ -12,8 +12,14 @@ import (
 )
 
 // A sequence ends where it says, or where the narrowest column that it fills does: those it belongs to, and those whose default calls it.
+//
+// What a sequence has given out is read under ROW EXCLUSIVE: one that somebody changes would have us wait.
 const sequenceUseSQL = `
-WITH filled AS MATERIALIZED (
+WITH held AS MATERIALIZED (
+  SELECT relation FROM pg_locks
+   WHERE locktype = 'relation' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+     AND mode IN ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
+), filled AS MATERIALIZED (
   SELECT d.objid AS seq, d.refobjid AS rel, d.refobjsubid::int2 AS num
     FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass AND d.deptype IN ('a', 'i') AND d.refobjsubid > 0
   UNION
@@ -25,7 +31,7 @@ WITH filled AS MATERIALIZED (
     FROM filled f JOIN pg_sequence s ON s.seqrelid = f.seq JOIN pg_attribute fa ON fa.attrelid = f.rel AND fa.attnum = f.num
    ORDER BY f.seq, fa.attlen, f.rel, f.num
 )
-SELECT n.nspname, c.relname, coalesce(tn.nspname, ''), coalesce(t.relname, ''), coalesce(a.attname, ''), coalesce(format_type(a.atttypid, NULL), ''), may, coalesce(CASE
+SELECT n.nspname, c.relname, coalesce(tn.nspname, ''), coalesce(t.relname, ''), coalesce(a.attname, ''), coalesce(format_type(a.atttypid, NULL), ''), may, held, coalesce(CASE
          WHEN s.seqincrement > 0 THEN (pos.last::numeric - s.seqmin) / greatest(least(s.seqmax, lim.most)::numeric - s.seqmin, 1)
          ELSE (s.seqmax - pos.last::numeric) / greatest(s.seqmax - greatest(s.seqmin, -lim.most - 1)::numeric, 1) END, 0)::float8,
        s.seqmax > lim.most
@@ -38,9 +44,10 @@ SELECT n.nspname, c.relname, coalesce(tn.nspname, ''), coalesce(t.relname, ''), 
   LEFT JOIN pg_namespace tn ON tn.oid = t.relnamespace
  CROSS JOIN LATERAL (SELECT CASE a.atttypid WHEN 'int2'::regtype THEN 32767 WHEN 'int4'::regtype THEN 2147483647 ELSE 9223372036854775807 END AS most) AS lim
  CROSS JOIN LATERAL (SELECT has_sequence_privilege(c.oid, 'SELECT, USAGE') AS may) AS p
- CROSS JOIN LATERAL (SELECT CASE WHEN may THEN pg_sequence_last_value(c.oid) END AS last) AS pos
+ CROSS JOIN LATERAL (SELECT EXISTS (SELECT FROM held h WHERE h.relation = c.oid) AS held) AS h
+ CROSS JOIN LATERAL (SELECT CASE WHEN may AND NOT held THEN pg_sequence_last_value(c.oid) END AS last) AS pos
  WHERE NOT s.seqcycle AND c.relpersistence <> 't' AND n.nspname = ANY ($1)
- ORDER BY 8 DESC, 1, 2`
+ ORDER BY 9 DESC, 1, 2`
 
 // sequenceUse tells how much of each sequence, or of the integer column that it fills, is used up: at the end inserts fail. Source:
 // pg_sequence and pg_sequence_last_value, for whoever may SELECT or use the sequence, and pg_depend. Unit: share of 1. Warning from 0.7,
@@ -53,16 +60,18 @@ func sequenceUse(env *config.Env, l limits) Check {
 				return nil, err
 			}
 			var out []Finding
-			var closed []string
+			var closed, busy []string
 			most, nearest := 0.0, ""
 			var s filledSequence
-			_, err = pgx.ForEachRow(rows, []any{&s.seq.Schema, &s.seq.Name, &s.table.Schema, &s.table.Name, &s.column, &s.kind, &s.may, &s.use, &s.byColumn}, func() error {
+			_, err = pgx.ForEachRow(rows, []any{&s.seq.Schema, &s.seq.Name, &s.table.Schema, &s.table.Name, &s.column, &s.kind, &s.may, &s.held, &s.use, &s.byColumn}, func() error {
 				_, left := env.Excluded(s.seq)
 				_, leftTable := env.Excluded(s.table)
 				switch status := judge(s.use, l); {
 				case left || leftTable:
 				case !s.may:
 					closed = append(closed, pg.Ident(s.seq.Schema, s.seq.Name))
+				case s.held:
+					busy = append(busy, s.seq.String())
 				default:
 					if s.use > most {
 						most, nearest = s.use, s.seq.String()
@@ -83,6 +92,10 @@ func sequenceUse(env *config.Env, l limits) Check {
 				}
 			}
 			out = capped(out)
+			if len(busy) > 0 {
+				out = append(out, Finding{Object: "locked", Status: Unknown, Message: fmt.Sprintf("%s not read, being locked by another session: %s",
+					many(int64(len(busy)), "sequence"), firstOf(busy, 5))})
+			}
 			if len(closed) > 0 {
 				return unreadSequences(ctx, tx, out, closed)
 			}
@@ -95,6 +108,7 @@ type filledSequence struct {
 	seq, table   config.Table
 	column, kind string
 	may          bool // the role may read it
+	held         bool // by somebody who changes it
 	use          float64
 	byColumn     bool // the column ends before the sequence
 }

@@ -39,6 +39,9 @@ convention of monitoring plugins).`,
 				return err
 			}
 			defer pool.Close()
+			if err := cover(cmd.Context(), pool, env, nil); err != nil {
+				return err
+			}
 			sources := checks.Sources{}
 			if len(env.Sources) > 0 {
 				// Compared when the check asks, so beside the others and only once.

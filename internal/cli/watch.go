@@ -69,7 +69,7 @@ func (w *watch) look(ctx context.Context) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if err != nil {
-		now.Version, now.Standby, now.Problem = w.database.Version, w.database.Standby, err.Error()
+		now.Version, now.Standby, now.Problem = w.database.Version, w.database.Standby, pg.Unanswered(err, watchDeadline).Error()
 		if now.Answered.IsZero() {
 			now.Answered = w.database.Answered
 		}

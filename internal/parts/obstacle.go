@@ -58,7 +58,7 @@ func Obstacles(ctx context.Context, q pg.Querier, set *Set) ([]Obstacle, error) 
 			FROM pg_publication p
 			WHERE p.puballtables OR EXISTS (SELECT FROM pg_publication_rel r JOIN up ON r.prrelid = up.oid WHERE r.prpubid = p.oid)
 			   OR EXISTS (SELECT FROM pg_publication_namespace n JOIN pg_class c ON c.relnamespace = n.pnnspid JOIN up ON up.oid = c.oid WHERE n.pnpubid = p.oid)
-		) found GROUP BY what ORDER BY what`, def.OID, MoveTrigger, set.Asked.String())
+		) found GROUP BY what ORDER BY what`, def.OID, MoveTrigger, pg.Word(set.Asked.String()))
 	if err != nil {
 		return nil, fmt.Errorf("look for what hinders moving rows out of %s: %w", def.Table, err)
 	}

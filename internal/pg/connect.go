@@ -130,13 +130,23 @@ func Explain(err error) error {
 	case errors.Is(err, context.Canceled):
 		return fmt.Errorf("connect (%s): %w", where, context.Canceled)
 	case errors.Is(err, context.DeadlineExceeded):
-		return &ConnectError{lookThere, fmt.Errorf("no server answers (%s): it took too long", where)}
+		return &ConnectError{lookThere, fmt.Errorf("no server answers (%s): nothing came back in time", where)}
 	case errors.As(err, &netErr):
 		return &ConnectError{lookThere, fmt.Errorf("no server answers (%s): %v", where, netErr.Err)}
 	case errors.Is(err, os.ErrNotExist):
 		return &ConnectError{"check that the server runs, or name its host.", fmt.Errorf("no server answers (%s)", where)}
 	}
 	return &ConnectError{"", fmt.Errorf("cannot connect (%s): %s", where, lastLine(err.Error()))}
+}
+
+// Unanswered is the error of work on the server that was given so long: when that was not enough, it says so in words.
+func Unanswered(err error, given time.Duration) error {
+	var told *ConnectError
+	if !errors.Is(err, context.DeadlineExceeded) || errors.As(err, &told) {
+		return err
+	}
+	return &ConnectError{"it hangs, or is overloaded, or the network does not let its answers through. See whether it answers anybody: psql -c 'SELECT 1'; its log says more.",
+		fmt.Errorf("the server did not answer within %s: %w", given, context.DeadlineExceeded)}
 }
 
 // refusal is what to do about a connection that the server refused.

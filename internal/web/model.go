@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/pgtender/pgtender/checks"
 	"github.com/pgtender/pgtender/internal/overview"
 )
 
@@ -48,30 +47,16 @@ func (v view) Machine(t time.Time) string { return t.UTC().Format(time.RFC3339) 
 // Shown and MoreWrong split what is wrong at what fits a page.
 func (v view) Shown() []Trouble { return v.Wrong[:min(len(v.Wrong), maxWrong)] }
 
+// OfPart is why a part of the page could not be read; while no part can, what is wrong says it once.
+func (v view) OfPart(problem string) string {
+	if !v.Database.Connected && v.Database.URL != "" {
+		return ""
+	}
+	return problem
+}
+
 // MoreWrong is how many are not shown.
 func (v view) MoreWrong() int { return max(len(v.Wrong)-maxWrong, 0) }
-
-// Fine lists the checks that found nothing wrong.
-func (v view) Fine() []checks.CheckReport {
-	return slices.DeleteFunc(slices.Clone(v.Checks.Checks), func(c checks.CheckReport) bool { return c.Status != checks.OK.String() })
-}
-
-// Stale lists the parts that could not be read lately, with why.
-func (v view) Stale() []stalePart {
-	var out []stalePart
-	for _, p := range []stalePart{{"partitions", v.Read.Tables}, {"runs", v.Read.Runs}, {"materialised views", v.Read.Views},
-		{"settings", v.Read.Settings}, {"changes of settings", v.Read.Changes}, {"applied plans", v.Read.Plans}} {
-		if p.Problem != "" {
-			out = append(out, p)
-		}
-	}
-	return out
-}
-
-type stalePart struct {
-	Name string
-	ReadAt
-}
 
 // tableCard is one table on the page.
 type tableCard struct {

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"encoding/json"
 	"io"
 	"os"
@@ -14,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/net/html"
 
+	"github.com/pgtender/pgtender/checks"
 	"github.com/pgtender/pgtender/internal/overview"
 )
 
@@ -160,7 +162,7 @@ func TestPageIsBounded(t *testing.T) {
 func TestPageWithoutServer(t *testing.T) {
 	addr := serve(t, Options{Source: gone(t)})
 	_, body := get(t, "http://"+addr+"/status")
-	for _, want := range []string{"<title>critical (3)", "does not answer", "last did <time datetime=\"2026-05-01T11:56:00Z\" title=\"2026-05-01 11:56:00 UTC\">4 min ago", "The same holds for",
+	for _, want := range []string{"<title>critical (2)", "does not answer", "last did <time datetime=\"2026-05-01T11:56:00Z\" title=\"2026-05-01 11:56:00 UTC\">4 min ago", "Not known since its last answer, 4 min ago: partition_runway, ",
 		"is the last that was known", "read <time datetime=\"2026-05-01T11:55:00Z\"", "public.training_records_2025_06"} {
 		if !strings.Contains(strings.ReplaceAll(body, "<wbr>", ""), want) {
 			t.Errorf("the page does not say %q", want)
@@ -171,7 +173,7 @@ func TestPageWithoutServer(t *testing.T) {
 	if err := json.Unmarshal([]byte(text), &s); err != nil {
 		t.Fatal(err)
 	}
-	if s.Status != "critical" || s.Wrong[0].What != "database" || *s.Wrong[0].Age != 240 || len(s.Wrong[1].Also) != 6 || s.Read.Tables.Problem == "" || s.Read.Tables.At.IsZero() {
+	if s.Status != "critical" || s.Wrong[0].What != "database" || *s.Wrong[0].Age != 240 || len(s.Wrong[0].Also) != 7 || s.Read.Tables.Problem == "" || s.Read.Tables.At.IsZero() {
 		t.Errorf("status.json: %+v", s.Wrong)
 	}
 }
@@ -278,14 +280,45 @@ func TestTimeline(t *testing.T) {
 	}
 }
 
+// A server that is away is one thing that is wrong, whatever it leaves unknown.
+func TestOneCauseIsOneEntry(t *testing.T) {
+	t.Parallel()
+	source := sample(t)
+	lost := checks.Result{Check: "archive_lag", Group: "archive", Err: context.DeadlineExceeded, Findings: []checks.Finding{{Status: checks.Unknown, Message: "the check failed: another reason"}}}
+	after := checks.Result{Check: "detach_pending", Group: "partitions", Err: context.DeadlineExceeded,
+		Findings: []checks.Finding{{Status: checks.Unknown, Message: "the check failed: check archive_lag" + checks.Together + "another reason"}}}
+	results := append(source.Results(), lost, after)
+	source.Results = func() []checks.Result { return results }
+	names := func() (out []string) {
+		for _, t := range source.status().Wrong {
+			out = append(out, t.What+": "+strings.Join(t.Also, ", "))
+		}
+		return out
+	}
+	want := []string{"partition_gaps: ", "lock_waits: ", "archive_lag: detach_pending", "matview_age: ", "job archive: "}
+	if got := names(); !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
+	database := Database{URL: "postgres://app@db:5432/app", Problem: "no server answers", Answered: noon.Add(-5 * time.Minute)}
+	source.Database = func() Database { return database }
+	want = []string{"database: lock_waits, archive_lag, detach_pending", "partition_gaps: ", "matview_age: ", "job archive: "} // the job failed before
+	if got := names(); !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
+	if got := source.status().Wrong[0].AlsoText(); got != "Not known since its last answer, 5 min ago: lock_waits, archive_lag, detach_pending." {
+		t.Error(got)
+	}
+	database.Answered = time.Time{}
+	if got := names(); got[0] != "database: lock_waits, archive_lag, detach_pending, job archive public.events" || len(got) != 3 {
+		t.Errorf("%q", got)
+	}
+}
+
 func TestFormat(t *testing.T) {
 	for n, want := range map[int64]string{0: "0 B", 999: "999 B", 1023: "1 kB", 8192: "8 kB", 1 << 20: "1.0 MB", 35 << 20: "35 MB", 5 << 40: "5.0 TB"} {
 		if got := sizeText(n); got != want {
 			t.Errorf("%d bytes: %s, want %s", n, got, want)
 		}
-	}
-	if got := shellWord(`public.it's <b>`); got != `'public.it'\''s <b>'` {
-		t.Errorf("shell word %s", got)
 	}
 	if got := strings.Join(words("public.a_b"), "|"); got != "public.|a_|b" {
 		t.Errorf("words %s", got)

@@ -156,7 +156,7 @@ type Trouble struct {
 	Message string   `json:"message"`
 	Remedy  string   `json:"remedy,omitempty"`
 	Age     *float64 `json:"age_seconds"`    // since it was seen; null: not known
-	Also    []string `json:"also,omitempty"` // further checks of which the same is true
+	Also    []string `json:"also,omitempty"` // further checks of which the same is true; of the database: what is not known since
 }
 
 // Reads says when each part was read.

@@ -2,12 +2,27 @@ package web
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/pgtender/pgtender/checks"
+	"github.com/pgtender/pgtender/internal/pg"
 )
+
+// AlsoText says what else the trouble is about.
+func (t Trouble) AlsoText() string {
+	list := strings.Join(t.Also, ", ")
+	switch {
+	case t.What != database:
+		return "The same holds for " + list + "."
+	case t.Age == nil:
+		return "So nothing is known of " + list + "."
+	}
+	return "Not known since its last answer, " + span(*t.Age) + " ago: " + list + "."
+}
+
+// database is what the trouble of a server is called that does not answer.
+const database = "database"
 
 // severity is the order in which states are shown, the worst first.
 var severity = []string{"critical", "unknown", "warning"}
@@ -21,30 +36,38 @@ func worst(s *Status) string {
 }
 
 // wrong lists what is not well, the worst first: a server that does not answer, what checks found, and jobs whose last run failed. Checks
-// that have no answer for one and the same reason are one entry.
+// that have no answer for one and the same reason are one entry, and so is all that a server which does not answer leaves unknown.
 func wrong(s *Status) []Trouble {
 	out := []Trouble{}
 	if !s.Database.Connected && s.Database.URL != "" {
-		t := Trouble{What: "database", Object: s.Database.URL, Status: checks.Critical.String(), Message: s.Database.Problem}
+		t := Trouble{What: database, Object: s.Database.URL, Status: checks.Critical.String(), Message: s.Database.Problem}
 		if !s.Database.Answered.IsZero() {
 			age := s.Now.Sub(s.Database.Answered).Seconds()
 			t.Age = &age
 		}
 		out = append(out, t)
 	}
-	silent := map[string]int{}
+	silent := map[string]int{} // by cause, what cannot be told for it
 	for _, c := range s.Checks.Checks {
+		if down := !s.Database.Connected && s.Database.URL != ""; down && c.Error != "" {
+			out[0].Also = append(out[0].Also, c.Check)
+			continue
+		}
 		for _, f := range c.Findings {
 			if f.Status == checks.OK.String() {
 				continue
 			}
 			t := Trouble{What: c.Check, Object: f.Object, Status: f.Status, Message: f.Message, Remedy: f.Remedy, Age: c.Age}
 			if c.Error != "" {
-				if i, ok := silent[f.Message]; ok {
+				cause := f.Message
+				if _, first, ok := strings.Cut(cause, checks.Together); ok {
+					cause = checks.Failed + first
+				}
+				if i, ok := silent[cause]; ok {
 					out[i].Also = append(out[i].Also, c.Check)
 					continue
 				}
-				silent[f.Message] = len(out)
+				silent[cause] = len(out)
 			}
 			out = append(out, t)
 		}
@@ -53,10 +76,14 @@ func wrong(s *Status) []Trouble {
 		if j.Outcome != "failure" {
 			continue
 		}
+		if !s.Database.Connected && s.Database.URL != "" && j.Finished.After(s.Database.Answered) {
+			out[0].Also = append(out[0].Also, strings.TrimSpace("job "+j.Job+" "+j.Target))
+			continue
+		}
 		age := max(s.Now.Sub(j.Finished).Seconds(), 0)
 		t := Trouble{What: "job " + j.Job, Object: j.Target, Status: checks.Warning.String(), Message: "its last run failed: " + j.Error, Age: &age, Remedy: "pgtender job run " + j.Job}
 		if j.Target != "" {
-			t.Remedy += " --table " + shellWord(j.Target)
+			t.Remedy += " --table " + pg.Word(j.Target)
 		}
 		out = append(out, t)
 	}
@@ -64,14 +91,4 @@ func wrong(s *Status) []Trouble {
 		return cmp.Compare(slices.Index(severity, a.Status), slices.Index(severity, b.Status))
 	})
 	return out
-}
-
-// shellWord quotes what a shell would not take as one word.
-func shellWord(s string) string {
-	for _, r := range s {
-		if !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || r == '_' || r == '.' || r == '-' || r == '/') {
-			return fmt.Sprintf("'%s'", strings.ReplaceAll(s, "'", `'\''`))
-		}
-	}
-	return s
 }

@@ -273,8 +273,8 @@ func (p *pass) explain(run *jobs.Run, due []parts.Child, loc *time.Location) {
 		case slices.ContainsFunc(due, func(d parts.Child) bool { return d.OID == c.OID }):
 			continue
 		case p.held(c.Range) && c.Upper.Compare(p.edge) <= 0:
-			why = fmt.Sprintf("it was restored and is held; `pgtender archive release --table %s --from %s --to %s` lets it go again", p.live.Table,
-				quoteSpace(p.live.Key.Text(c.Lower)), quoteSpace(p.live.Key.Text(c.Upper)))
+			why = fmt.Sprintf("it was restored and is held; `pgtender archive release --table %s --from %s --to %s` lets it go again", pg.Word(p.live.Table.String()),
+				pg.Word(p.live.Key.Text(c.Lower)), pg.Word(p.live.Key.Text(c.Upper)))
 		case c.Pending:
 			why = fmt.Sprintf("its DETACH CONCURRENTLY was not finished: ALTER TABLE %s DETACH PARTITION %s FINALIZE;", ident(p.live.Table), ident(c.Table))
 		case c.Upper.Kind == parts.Max:

@@ -160,11 +160,3 @@ func (p *pass) reportRows(r *jobs.Result) (done []string) {
 }
 
 func ident(t config.Table) string { return pg.Ident(t.Schema, t.Name) }
-
-// quoteSpace quotes a word for the shell if it needs that.
-func quoteSpace(s string) string {
-	if strings.ContainsAny(s, " ") {
-		return "'" + s + "'"
-	}
-	return s
-}

@@ -97,7 +97,7 @@ func (p *pass) restored(dry bool) jobs.Result {
 	r.Summary = strings.Join(done, "; ")
 	if !dry && len(done) > 0 {
 		r.Outcome = jobs.Success
-		r.Summary += "; held there until `pgtender archive release --table " + p.live.Table.String() + "`"
+		r.Summary += "; held there until `pgtender archive release --table " + pg.Word(p.live.Table.String()) + "`"
 	}
 	if r.Summary == "" {
 		r.Summary = "nothing was restored"
@@ -117,7 +117,7 @@ func (j *Job) restorePartitions(ctx context.Context, run *jobs.Run, p *pass, r p
 		}
 		if a.Lower.Compare(r.Lower) < 0 || a.Upper.Compare(r.Upper) > 0 {
 			return refusal(p.live.Table, fmt.Sprintf("partition %s of the archive holds more than was asked for: %s", a.Table, p.into.Key.ForValues(a.Range)),
-				fmt.Sprintf("Whole partitions are restored. Ask for all of it: --from %s --to %s", quoteSpace(p.into.Key.Text(a.Lower)), quoteSpace(p.into.Key.Text(a.Upper))))
+				fmt.Sprintf("Whole partitions are restored. Ask for all of it: --from %s --to %s", pg.Word(p.into.Key.Text(a.Lower)), pg.Word(p.into.Key.Text(a.Upper))))
 		}
 		for _, there := range p.live.Children {
 			if there.Overlaps(a.Range) && there.Range != a.Range {

@@ -113,7 +113,7 @@ func (j *Job) withdraw(ctx context.Context, group []design, failure error) error
 	})
 	if err != nil {
 		return errors.Join(failure, &parts.LeftError{What: fmt.Sprintf("CHECKs are left on %s and refuse rows of the partitions that were to be made: %s. "+
-			"Drop them, as the next run does: `pgtender job run partition --table %s` (%v)", def, strings.Join(names, ", "), group[0].set.Asked, err)})
+			"Drop them, as the next run does: `pgtender job run partition --table %s` (%v)", def, strings.Join(names, ", "), pg.Word(group[0].set.Asked.String()), err)})
 	}
 	return failure
 }

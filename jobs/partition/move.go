@@ -81,7 +81,7 @@ func (j *Job) moveAside(ctx context.Context, run *jobs.Run, policy config.Partit
 			if derr := j.discard(clean, m.set, []string{m.name}); derr != nil {
 				err = errors.Join(err, &parts.LeftError{What: fmt.Sprintf("the triggers %s and %[1]s_all are left on %s, and what they note, pgtender.%s_log; "+
 					"no row is lost by them, but writing is slower, and the notes grow. Take them away, as the next run does: `pgtender job run partition --table %s` (%v)",
-					parts.MoveTrigger, def, m.name, m.set.Asked, derr)})
+					parts.MoveTrigger, def, m.name, pg.Word(m.set.Asked.String()), derr)})
 			}
 		}
 		return outcome{locks: o.locks, whole: true}, err
