@@ -16,10 +16,10 @@ CC_FOUND := $(shell command -v $${CC:-gcc} 2>/dev/null || command -v cc 2>/dev/n
 RACE     := $(if $(CC_FOUND),-race)
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test lint check rules alerts promtool bench soak browser screenshot release postgres clean FORCE
+.PHONY: help build run test lint check rules alerts deploy-check promtool bench soak browser screenshot release postgres clean FORCE
 
 help: ## list the targets
-	@awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## bin/pgtender, one static binary
 	CGO_ENABLED=0 $(GO) build -buildvcs=false -trimpath -ldflags '-s -w -X github.com/pgtender/pgtender/internal/cli.Version=$(VERSION)' -o bin/pgtender ./cmd/pgtender
@@ -45,6 +45,11 @@ rules: promtool ## promtool's own tests of the alerts in deploy/prometheus
 
 alerts: rules ## and real faults that fire and resolve in a real Prometheus and Alertmanager; some minutes
 	$(GO) test -count=1 -tags alerts -timeout 10m -v ./deploy/prometheus/e2e
+
+deploy-check: build ## deploy/ held against Kubernetes', Compose's and BuildKit's own types; the unit by systemd, if it is there
+	cd deploy/validate && $(GO) vet ./... && $(GO) test -count=1 ./...
+	@if command -v systemd-analyze >/dev/null; then mkdir -p bin && sed 's#^ExecStart=/[^ ]*#ExecStart=$(CURDIR)/bin/pgtender#' deploy/systemd/pgtender.service >bin/pgtender.service && \
+	  systemd-analyze verify bin/pgtender.service; else echo 'no systemd-analyze: the unit is not verified' >&2; fi
 
 # Debian's packages, where they are missing.
 promtool:

@@ -281,4 +281,8 @@ func TestArchiveRows(t *testing.T) {
 	if sample(t, f, "pgtender_archived_rows_total", "public", "events") != 42 {
 		t.Errorf("finding: %+v", f)
 	}
+	check = archiveRows(env, from(41, 0)) // the file may say how many are too many
+	b.want(check, "public.events", Warning)
+	b.exec("DELETE FROM pgtender.archived_partition WHERE rows = 2")
+	b.want(check, "public.events", OK)
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -34,7 +35,7 @@ convention of monitoring plugins).`,
 			pool, err := a.open(cmd.Context(), env)
 			if err != nil {
 				if format == "text" { // what runs monitoring plugins reads stdout only
-					fmt.Fprintf(a.stdout, "UNKNOWN   the database cannot be asked: %s\n", oneLine(err.Error()))
+					fmt.Fprintf(a.stdout, "UNKNOWN   the database cannot be asked: %s\n", oneLine(strings.ReplaceAll(err.Error(), "\n", "; ")))
 				}
 				return err
 			}

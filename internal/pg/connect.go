@@ -130,13 +130,21 @@ func Explain(err error) error {
 	case errors.Is(err, context.Canceled):
 		return fmt.Errorf("connect (%s): %w", where, context.Canceled)
 	case errors.Is(err, context.DeadlineExceeded):
-		return &ConnectError{lookThere, fmt.Errorf("no server answers (%s): nothing came back in time", where)}
+		return &ConnectError{lookThere, fmt.Errorf("no server answers (%s): nothing came back within %s", where, given(connectErr.Config.ConnectTimeout))}
 	case errors.As(err, &netErr):
 		return &ConnectError{lookThere, fmt.Errorf("no server answers (%s): %v", where, netErr.Err)}
 	case errors.Is(err, os.ErrNotExist):
 		return &ConnectError{"check that the server runs, or name its host.", fmt.Errorf("no server answers (%s)", where)}
 	}
 	return &ConnectError{"", fmt.Errorf("cannot connect (%s): %s", where, lastLine(err.Error()))}
+}
+
+// given is how long a connection was waited for, as far as it was up to us.
+func given(timeout time.Duration) string {
+	if timeout == 0 {
+		return "the time that it was given"
+	}
+	return timeout.String()
 }
 
 // Unanswered is the error of work on the server that was given so long: when that was not enough, it says so in words.
@@ -146,7 +154,7 @@ func Unanswered(err error, given time.Duration) error {
 		return err
 	}
 	return &ConnectError{"it hangs, or is overloaded, or the network does not let its answers through. See whether it answers anybody: psql -c 'SELECT 1'; its log says more.",
-		fmt.Errorf("the server did not answer within %s: %w", given, context.DeadlineExceeded)}
+		fmt.Errorf("the server did not answer within %s", given)}
 }
 
 // refusal is what to do about a connection that the server refused.
