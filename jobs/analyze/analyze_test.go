@@ -131,6 +131,24 @@ func TestAnalyzeCountsPartitionsThatComeAndGo(t *testing.T) {
 	b.want(jobs.Success, "analysed public.Ev's")
 }
 
+func TestAnalyzeAfterTruncateAndWithoutStatistics(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.insert(1, 1000, "2026-01-10Z")
+	b.insert(1, 10, "2026-02-10Z")
+	b.want(jobs.Success, both)
+	b.want(jobs.Noop, fresh)
+	b.change("TRUNCATE public.ev_1")
+	got, err := b.run()
+	if err != nil || got.Summary != "analysed public.Ev's" || !strings.HasPrefix(fmt.Sprint(got.Detail["public.Ev's"].(map[string]any)["why"]), "1000 changes since it was analysed") {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	b.want(jobs.Noop, fresh)
+	b.change(`DELETE FROM pg_statistic WHERE starelid = 'public."Ev''s"'::regclass`)
+	b.want(jobs.Success, "analysed public.Ev's")
+	b.want(jobs.Noop, fresh)
+}
+
 func TestSomebodyElsesAnalyzeCounts(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)

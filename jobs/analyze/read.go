@@ -21,6 +21,7 @@ type parent struct {
 	may         bool
 	analyzed    *time.Time // by anybody; nil: never
 	leaves      leaves
+	blank       bool // there are rows, but no statistics of the whole
 
 	base *base // nil: never seen
 }
@@ -63,11 +64,14 @@ WITH RECURSIVE wanted AS (
                greatest(c.reltuples, pg_stat_get_live_tuples(c.oid)))) AS leaves
     FROM below b JOIN pg_class c ON c.oid = b.member WHERE c.relkind IN ('r', 'f') GROUP BY b.parent
 )
-SELECT schema, name, coalesce(oid, 0), false, current_user::text, true, NULL::timestamptz, '{}'::jsonb FROM wanted WHERE relkind IS DISTINCT FROM 'p'
+SELECT schema, name, coalesce(oid, 0), false, current_user::text, true, NULL::timestamptz, '{}'::jsonb, false FROM wanted WHERE relkind IS DISTINCT FROM 'p'
 UNION ALL
 SELECT n.nspname, c.relname, c.oid, true, current_user::text, has_table_privilege(c.oid, 'MAINTAIN'),
-       greatest(pg_stat_get_last_analyze_time(c.oid), pg_stat_get_last_autoanalyze_time(c.oid)), coalesce(l.leaves, '{}')
+       greatest(pg_stat_get_last_analyze_time(c.oid), pg_stat_get_last_autoanalyze_time(c.oid)), coalesce(l.leaves, '{}'),
+       c.reltuples > 0 AND has_table_privilege(c.oid, 'SELECT') AND NOT row_security_active(c.oid) AND t.tablename IS NULL
+       AND EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attstattarget IS DISTINCT FROM 0)
 FROM parents p JOIN pg_class c ON c.oid = p.oid JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN counted l ON l.parent = p.oid
+LEFT JOIN (SELECT DISTINCT schemaname, tablename FROM pg_stats WHERE inherited) t ON t.schemaname = n.nspname AND t.tablename = c.relname
 ORDER BY 1, 2`
 
 // read makes three queries, however many tables there are.
@@ -84,7 +88,7 @@ func read(ctx context.Context, q pg.Querier, tables []config.Table) (s settings,
 	rows, err := q.Query(ctx, catalogSQL, schemas, names)
 	if err == nil {
 		all, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (p parent, err error) {
-			err = row.Scan(&p.name.Schema, &p.name.Name, &p.oid, &p.partitioned, &p.role, &p.may, &p.analyzed, &p.leaves)
+			err = row.Scan(&p.name.Schema, &p.name.Name, &p.oid, &p.partitioned, &p.role, &p.may, &p.analyzed, &p.leaves, &p.blank)
 			return p, err
 		})
 	}
@@ -149,12 +153,14 @@ func (s settings) judge(p parent) verdict {
 		v.due, v.why = s.now.Sub(*p.analyzed) >= blind, "analysed a day ago, and track_counts is off"
 	case p.base == nil:
 		v.due, v.why = v.rows > 0 || v.changed > 0, "not known what changed since it was analysed"
+	case p.blank && v.rows > 0:
+		v.due, v.why = true, "its statistics are gone, as when the type of a column was changed"
 	case p.analyzed.After(p.base.analyzed):
 		v.note = true
 	case reset:
 		v.due, v.why = true, "the counters were reset since it was analysed"
 	default:
-		v.due, v.why = v.changed > limit, fmt.Sprintf("%.0f of %.0f rows changed since it was analysed, more than %.0f", v.changed, v.rows, limit)
+		v.due, v.why = v.changed > limit, fmt.Sprintf("%.0f changes since it was analysed, more than %.0f; it has about %.0f rows", v.changed, limit, v.rows)
 	}
 	return v
 }
@@ -173,6 +179,8 @@ func (p parent) changed() (sum float64, reset bool) {
 			sum += max(now[0], now[1])
 		case now[0] < then[0]:
 			sum, reset = sum+now[0], true
+		case now[1] <= 0 && then[1] > 0: // emptied: TRUNCATE counts no row
+			sum += max(now[0]-then[0], then[1])
 		default:
 			sum += now[0] - then[0]
 		}

@@ -81,22 +81,6 @@ func (j *Job) create(ctx context.Context, r *jobs.Run, policy config.Partition, 
 	}
 }
 
-// failed says which partitions an error is about; a refusal does so itself.
-func failed(group []design, err error) error {
-	var refusal *Refusal
-	if err == nil || errors.As(err, &refusal) {
-		return err
-	}
-	what := "partition " + group[0].name.String()
-	if n := len(group); n > 1 {
-		what = fmt.Sprintf("partitions %s to %s", group[0].name, group[n-1].name)
-	}
-	if pg.Is(err, pg.InsufficientPrivilege) {
-		return fmt.Errorf("make %s of %s: %w\nThe role lacks rights: `pgtender grants` prints what gives them", what, group[0].set.Table, err)
-	}
-	return fmt.Errorf("make %s of %s: %w", what, group[0].set.Table, err)
-}
-
 // createIn does the work within the transaction. Until the locks are taken nobody has to wait for it.
 func (j *Job) createIn(ctx context.Context, tx pgx.Tx, policy config.Partition, group []design) (o outcome, _ error) {
 	set := group[0].set

@@ -10,7 +10,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/pgtender/pgtender/internal/config"
 	"github.com/pgtender/pgtender/internal/parts"
 	"github.com/pgtender/pgtender/internal/pg"
 	"github.com/pgtender/pgtender/jobs"
@@ -219,19 +218,4 @@ func (d design) byHand(all []parts.Obstacle) string {
 
 func script(statements []string) string {
 	return "  " + strings.Join(statements, ";\n  ") + ";"
-}
-
-// Refusal is a partition that was not made, in words for the person who must decide. Nothing was changed.
-type Refusal struct {
-	Table  config.Table // the policy's
-	What   string
-	Advice string
-}
-
-func (r *Refusal) Error() string {
-	s := fmt.Sprintf("partition %s: %s", r.Table, r.What)
-	if r.Advice != "" {
-		s += "\n" + r.Advice
-	}
-	return s
 }

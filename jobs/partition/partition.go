@@ -237,6 +237,7 @@ func (j *Job) fill(ctx context.Context, run *jobs.Run, c *chore, p *pass) {
 	for _, w := range c.missing {
 		all = append(all, c.design(w))
 	}
+	defer func() { p.errs = summarise(p.errs) }()
 	if run.DryRun {
 		err := j.rehearse(ctx, run, all, p)
 		var refusal *Refusal
@@ -291,7 +292,7 @@ func (j *Job) do(ctx context.Context, run *jobs.Run, c *chore, group []design, p
 	case errors.As(err, &busy) || ctx.Err() != nil:
 		p.errs = append(p.errs, parts.Busy(context.WithoutCancel(ctx), j.Pool, err, o.locks))
 		return false
-	case len(group) == 1 || o.whole && !errors.As(err, &refusal):
+	case len(group) == 1 || (o.whole || pg.Is(err, pg.InsufficientPrivilege)) && !errors.As(err, &refusal):
 		p.errs = append(p.errs, err)
 		return true
 	}

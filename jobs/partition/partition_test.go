@@ -12,6 +12,7 @@ import (
 
 	"github.com/pgtender/pgtender/internal/config"
 	"github.com/pgtender/pgtender/internal/parts"
+	"github.com/pgtender/pgtender/internal/pg"
 	"github.com/pgtender/pgtender/internal/pgtest"
 	"github.com/pgtender/pgtender/jobs"
 )
@@ -222,6 +223,33 @@ func TestReaderAndWriterGoOn(t *testing.T) {
 
 // Beside a DEFAULT partition ATTACH must wait for a reader, and here gives way again and again: writers go on while the reader stays,
 // for half a minute in the long form of this test, and the work is done when it has gone.
+func TestEqualFailuresAreToldOnce(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, `CREATE TABLE public.t (at timestamptz) PARTITION BY RANGE (at); CREATE TABLE public.rows (at timestamptz) PARTITION BY RANGE (at)`)
+	var taken strings.Builder // tables of the wanted names
+	first := b.read("rows")[0]
+	for _, w := range first.Missing(config.Day, 40, time.UTC) {
+		fmt.Fprintf(&taken, "CREATE TABLE %s (x int);", pg.Ident("public", w.Name))
+	}
+	b.exec(taken.String() + `CREATE FUNCTION public.no() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN
+		IF EXISTS (SELECT FROM pg_event_trigger_ddl_commands() WHERE object_identity LIKE '%.t_20%') THEN RAISE 'not here'; END IF; END $$;
+		CREATE EVENT TRIGGER no ON ddl_command_end EXECUTE FUNCTION public.no()`)
+	_, err := b.run(policy("t", config.Day, 366), policy("rows", config.Day, 40))
+	if err == nil {
+		t.Fatal("made")
+	}
+	text := err.Error()
+	if n := strings.Count(text, "not here"); n != 1 || !strings.Contains(text, ", 367 in all, of public.t: ") {
+		t.Errorf("told %d times: %s", n, text)
+	}
+	if n := strings.Count(text, "a table of that name is there"); n != 3 || !strings.Contains(text, "38 more partitions were not made for reasons like these") {
+		t.Errorf("%d refusals: %s", n, text)
+	}
+	if len(text) > 3000 {
+		t.Errorf("%d bytes: %s", len(text), text)
+	}
+}
+
 func TestAReaderBesideADefaultHoldsUpNobodyElse(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, withDefault+"CALL public.part('t', 'now', public.month(0), public.month(1))")
