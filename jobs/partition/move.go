@@ -22,7 +22,8 @@ import (
 //  1. The new partitions and a new DEFAULT one are made, empty, below a partitioned table of ours that nobody reads. A trigger on the
 //     old DEFAULT partition notes each change from here on. A snapshot is taken while no writer is in the middle of one.
 //  2. All rows of that snapshot are copied, in batches. Everybody goes on reading and writing the old DEFAULT partition.
-//  3. The noted changes are done to the copy, until few are left. Copy and original are counted.
+//  3. The noted changes are done to the copy, until few are left. Copy and original are counted. Transactions that began before are
+//     waited for. When many changes have come by then, this is done again.
 //  4. In one transaction under lock: the last changes, the old DEFAULT partition is dropped, the new partitions and the new DEFAULT
 //     one are attached. Valid CHECKs spare the server reading them.
 //
@@ -40,8 +41,8 @@ type move struct {
 	columns []string     // quoted; not generated ones
 	match   string       // a row r.before in the copy
 	session *pgx.Conn    // holds the snapshot, and the lock that says that the move goes on
-	xid     uint64       // of the copy
-	copied  time.Time    // by the server's clock
+	xid     uint64       // a transaction after what is copied so far
+	copied  time.Time    // when that was, by the server's clock
 	rows    int64
 }
 
@@ -53,7 +54,9 @@ const (
 
 const (
 	copyBlocks = 2048 // of the DEFAULT partition in one statement: 16 MB
-	fewChanges = 500  // may be left for the moment of the strong lock
+	fewChanges = 500  // are left when the lock is asked for
+	mostLocked = 2000 // may have become of them when it is there
+	mostRounds = 10   // of catching up, until the move is given up
 	replayMost = 10000
 )
 
@@ -93,16 +96,35 @@ func (j *Job) moveAside(ctx context.Context, run *jobs.Run, policy config.Partit
 	if err := m.copy(ctx); err != nil {
 		return fail("copy the rows", err)
 	}
-	if err := m.catchUp(ctx); err != nil {
-		return fail("copy what changed meanwhile", err)
+	for round := 1; ; round++ {
+		if err := m.catchUp(ctx); err != nil {
+			return fail("copy what changed meanwhile", err)
+		}
+		if round == 1 {
+			if err := m.compare(ctx); err != nil {
+				return fail("compare the copy with the rows", err)
+			}
+		}
+		if err := m.waitForSnapshots(ctx); err != nil {
+			return fail("wait for the readers", err)
+		}
+		o.made, err = m.change(ctx)
+		var behind *behindError
+		switch {
+		case err == nil:
+			return o, nil
+		case !errors.As(err, &behind) || round == mostRounds:
+			return fail("change to the copy", err)
+		}
+		run.Say("%d changes of %s came meanwhile, and are copied before anybody is locked out", behind.changes, def)
 	}
-	if err := m.waitForSnapshots(ctx); err != nil {
-		return fail("wait for the readers", err)
-	}
-	if o.made, err = m.change(ctx); err != nil {
-		return fail("change to the copy", err)
-	}
-	return o, nil
+}
+
+// behindError is a copy that lacks more changes than may be made up for while others wait.
+type behindError struct{ changes int64 }
+
+func (e *behindError) Error() string {
+	return fmt.Sprintf("%d changes were not copied yet when it was locked, and more come each time: try again when less is written", e.changes)
 }
 
 // open opens a session of the move's own; the pool might have none to spare while all its others wait for one another.
@@ -293,8 +315,7 @@ END $f$`, m.trigger(), m.log()),
 // copy copies what the session's snapshot sees, some megabytes at a time.
 func (m *move) copy(ctx context.Context) error {
 	var blocks int64
-	err := m.session.QueryRow(ctx, "SELECT pg_relation_size($1::oid) / current_setting('block_size')::bigint, pg_current_xact_id()::text::bigint",
-		m.set.Default.OID).Scan(&blocks, &m.xid)
+	err := m.session.QueryRow(ctx, "SELECT pg_relation_size($1::oid) / current_setting('block_size')::bigint", m.set.Default.OID).Scan(&blocks)
 	told := time.Now()
 	for from := int64(0); err == nil && from < blocks; from += copyBlocks {
 		tag, xerr := m.session.Exec(ctx, fmt.Sprintf("INSERT INTO %s (%s) SELECT %s FROM ONLY %s WHERE ctid >= '(%d,0)'::tid AND ctid < '(%d,0)'::tid",
@@ -306,9 +327,7 @@ func (m *move) copy(ctx context.Context) error {
 		}
 	}
 	if err == nil {
-		if _, err = m.session.Exec(ctx, "COMMIT"); err == nil {
-			err = m.session.QueryRow(ctx, "SELECT clock_timestamp()").Scan(&m.copied)
-		}
+		_, err = m.session.Exec(ctx, "COMMIT")
 	}
 	return err
 }
@@ -335,7 +354,7 @@ BEGIN
 END $replay$`, m.log(), replayMost, m.shell(), m.match, m.list(""), m.list("(r.after)."))
 }
 
-// catchUp does the noted changes until few are left, and then counts.
+// catchUp does the noted changes until few are left, and notes when that was.
 func (m *move) catchUp(ctx context.Context) error {
 	last := int64(1) << 62
 	for lagging := 0; ; {
@@ -344,7 +363,7 @@ func (m *move) catchUp(ctx context.Context) error {
 			return err
 		}
 		if backlog <= fewChanges {
-			break
+			return m.j.Pool.QueryRow(ctx, "SELECT pg_current_xact_id()::text::bigint, clock_timestamp()").Scan(&m.xid, &m.copied)
 		}
 		if backlog >= last {
 			if lagging++; lagging == 100 {
@@ -364,6 +383,10 @@ func (m *move) catchUp(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// compare counts the rows on both sides.
+func (m *move) compare(ctx context.Context) error {
 	var original, copied int64
 	err := m.j.Patience.InTx(ctx, m.j.Pool, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, "SET LOCAL row_security = off"); err != nil {
@@ -427,13 +450,14 @@ func (m *move) change(ctx context.Context) (list []made, _ error) {
 			return fmt.Errorf("partitions of %s came or went meanwhile; the next run begins anew", m.set.Table)
 		}
 		var left int64
-		for left = 1; left > 0; {
-			if _, err := tx.Exec(ctx, m.replay()); err != nil {
-				return err
-			}
-			if err := tx.QueryRow(ctx, fmt.Sprintf("SELECT count(*) FROM %s", m.log())).Scan(&left); err != nil {
-				return err
-			}
+		if err := tx.QueryRow(ctx, fmt.Sprintf("SELECT count(*) FROM %s", m.log())).Scan(&left); err != nil {
+			return err
+		}
+		if left > mostLocked {
+			return &behindError{left}
+		}
+		if _, err := tx.Exec(ctx, m.replay()); err != nil {
+			return err
 		}
 		names, err := m.names(ctx, tx)
 		if err != nil {

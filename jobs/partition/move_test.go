@@ -435,6 +435,54 @@ func TestFewRowsAreSeenByAnOlderSnapshot(t *testing.T) {
 	b.clean()
 }
 
+// What is changed while a reader keeps the lock away is copied before, not under the lock; a transaction that began
+// before that finds it, too.
+func TestManyChangesWhileAMoveWaits(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, withDefault+`INSERT INTO public.t (at, x) SELECT public.month(1), i FROM generate_series(1, 50) i`).aside()
+	b.job.Patience.Attempts = 1000
+	reader, older, done := b.connect(), b.connect(), make(chan error, 1)
+	b.execOn(reader, "BEGIN; SELECT count(*) FROM public.t")
+	rec := &record{}
+	told := make(chan struct{}, 100)
+	run := rec.run(false)
+	say := run.Say
+	run.Say = func(format string, args ...any) {
+		say(format, args...)
+		if strings.Contains(format, "waits for transactions that began before") {
+			told <- struct{}{}
+		}
+	}
+	go func() {
+		_, err := b.job.Run(t.Context(), run, policy("t", config.Month, 1))
+		done <- err
+	}()
+	pgtest.Eventually(t, b.url, "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND relation = 'public.t'::regclass AND mode = 'AccessExclusiveLock')")
+	b.exec("INSERT INTO public.t (at, x) SELECT public.month(1), i FROM generate_series(51, 3050) i; UPDATE public.t SET x = -x WHERE x > 3000")
+	b.execOn(older, "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT pg_current_snapshot()")
+	b.execOn(reader, "COMMIT")
+	select {
+	case <-told:
+	case err := <-done:
+		t.Fatalf("it did not wait for the older transaction: %v", err)
+	}
+	var n, negative int
+	if err := older.QueryRow(t.Context(), "SELECT count(*), count(*) FILTER (WHERE x < 0) FROM public.t").Scan(&n, &negative); err != nil || n != 3050 || negative != 50 {
+		t.Errorf("%d rows are seen, %d changed: %v", n, negative, err)
+	}
+	b.execOn(older, "COMMIT")
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if got := b.one("SELECT count(*) || ' ' || count(DISTINCT x) || ' ' || count(*) FILTER (WHERE x < 0) || ' ' || (SELECT count(*) FROM public.rest) FROM public.t"); got != "3050 3050 50 0" {
+		t.Error(got)
+	}
+	if said := strings.Join(rec.said, "\n"); !strings.Contains(said, "3050 changes of public.rest came meanwhile, and are copied before anybody is locked out") {
+		t.Error(said)
+	}
+	b.clean()
+}
+
 // What a run that is stopped cannot take away it names, with the command that does.
 func TestAStoppedMoveSaysWhatIsLeft(t *testing.T) {
 	t.Parallel()
