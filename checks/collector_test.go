@@ -89,7 +89,7 @@ func TestRemediesQuoteNames(t *testing.T) {
 	const odd = `we"ird 'na$me`
 	statements := slices.Concat(fill, faulty, []string{"DROP MATERIALIZED VIEW public.mv", "CREATE MATERIALIZED VIEW public.mv AS SELECT 1 AS id WITH NO DATA",
 		"TRUNCATE pgtender.refresh_state", "INSERT INTO public.events_rest (at) VALUES (now() + interval '300 days')",
-		"INSERT INTO pgtender.run (job, target, trigger, started_at, finished_at, outcome, error) SELECT job, 'public.' || x, 'manual', now() - interval '9 days', now(), 'failure', 'no' "+
+		"INSERT INTO pgtender.run (job, target, trigger, started_at, finished_at, outcome, error) SELECT job, 'public.' || x, 'manual', now() - interval '9 days', now(), 'failure', 'no' " +
 			"FROM unnest(ARRAY['archive', 'partition', 'refresh'], ARRAY['events', 'events', 'mv']) u (job, x)"})
 	b := newBench(t, statements...)
 	env := full(t)
