@@ -2,16 +2,25 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/txtar"
 )
 
+// bounded ends the process, with all stacks, when one input takes far longer than any should.
+func bounded(t *testing.T) {
+	timer := time.AfterFunc(30*time.Second, func() { panic("an input takes more than half a minute") })
+	t.Cleanup(func() { timer.Stop() })
+}
+
 // FuzzLoad: no text makes the reader panic, hang or overflow; it ends in an env or in problems with places in
-// the file, and never prints the password of the environment.
+// the file, the same each time, and never prints the password of the environment.
 func FuzzLoad(f *testing.F) {
 	for _, name := range []string{contractFile, "../../atlas.hcl"} {
 		source, err := os.ReadFile(name)
@@ -37,10 +46,16 @@ func FuzzLoad(f *testing.F) {
 	}
 	base := f.TempDir()
 	f.Fuzz(func(t *testing.T, source string) {
-		l := newLoader(LoadOptions{File: "atlas.hcl", Env: "local", Vars: map[string]string{"v": "1"},
-			Getenv: environ("DATABASE_URL", "postgres://u:Pa55word@db/x", "PGPASSWORD", "Pa55word")}, base)
-		env := l.load([]byte(source))
-		err := l.err()
+		bounded(t)
+		read := func() (*Env, error) {
+			l := newLoader(LoadOptions{File: "atlas.hcl", Env: "local", Vars: map[string]string{"v": "1"},
+				Getenv: environ("DATABASE_URL", "postgres://u:Pa55word@db/x", "PGPASSWORD", "Pa55word")}, base)
+			return l.load([]byte(source)), l.err()
+		}
+		env, err := read()
+		if again, err2 := read(); fmt.Sprint(err) != fmt.Sprint(err2) || !reflect.DeepEqual(env, again) {
+			t.Fatalf("read twice, it is\n%+v %v\nand\n%+v %v", env, err, again, err2)
+		}
 		switch {
 		case err == nil && env == nil:
 			t.Fatal("neither an env nor an error")
@@ -53,7 +68,7 @@ func FuzzLoad(f *testing.F) {
 		}
 		lines := strings.Count(source, "\n") + 1
 		for _, p := range problems.Problems {
-			if p.Text == "" || p.Pos.Line < 0 || p.Pos.Line > lines+1 {
+			if p.Text == "" || p.Pos.File == "" || p.Pos.Line < 0 || p.Pos.Line > lines+1 {
 				t.Errorf("a problem out of place: %+v", p)
 			}
 		}

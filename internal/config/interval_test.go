@@ -127,6 +127,7 @@ func FuzzInterval(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
+		bounded(t)
 		iv, err := ParseInterval(text)
 		if err != nil {
 			if iv != (Interval{}) || err.Error() == "" {

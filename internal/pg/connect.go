@@ -25,9 +25,12 @@ const countDeadline = 5 * time.Second
 // application name. When they are given back, what they did is counted; see Counted. The first connection is made lazily; call
 // Preflight to see whether it works.
 func Open(ctx context.Context, url string, maxConns int32) (*pgxpool.Pool, error) {
+	if err := checkURL(url); err != nil {
+		return nil, err
+	}
 	cfg, err := pgxpool.ParseConfig(url)
 	if err != nil {
-		return nil, badURL(err)
+		return nil, badURL(url, err)
 	}
 	if maxConns > 0 {
 		cfg.MaxConns = maxConns
@@ -49,9 +52,12 @@ func Open(ctx context.Context, url string, maxConns int32) (*pgxpool.Pool, error
 // Dedicated opens one connection outside any pool, set up like Open's: for locks that must live as
 // long as the session, and for work in another database of the same server (database, if not empty).
 func Dedicated(ctx context.Context, url, database string) (*pgx.Conn, error) {
+	if err := checkURL(url); err != nil {
+		return nil, err
+	}
 	cfg, err := pgx.ParseConfig(url)
 	if err != nil {
-		return nil, badURL(err)
+		return nil, badURL(url, err)
 	}
 	if database != "" {
 		cfg.Database = database
@@ -91,11 +97,6 @@ func settle(ctx context.Context, conn *pgx.Conn) error {
 const NoticeLoss = `SELECT pg_catalog.set_config('client_connection_check_interval', '1000', false)
 	WHERE pg_catalog.current_setting('client_connection_check_interval') = '0' AND pg_catalog.version() !~* 'windows|mingw|visual c|msvc'`
 
-func badURL(err error) error {
-	// pgx redacts the password in its own message.
-	return fmt.Errorf("the connection string cannot be read: %w", err)
-}
-
 // ConnectError is a failed connection in words for the person who must mend it.
 type ConnectError struct {
 	Advice string
@@ -116,8 +117,7 @@ func Explain(err error) error {
 	if !errors.As(err, &connectErr) {
 		return err
 	}
-	where := fmt.Sprintf("host %s, port %d, database %q, user %q",
-		connectErr.Config.Host, connectErr.Config.Port, connectErr.Config.Database, connectErr.Config.User)
+	where := place(connectErr.Config)
 	var pgErr *pgconn.PgError
 	var netErr *net.OpError
 	var dnsErr *net.DNSError
@@ -157,6 +157,11 @@ func Unanswered(err error, given time.Duration) error {
 		fmt.Errorf("the server did not answer within %s", given)}
 }
 
+// place says where a connection leads.
+func place(cfg *pgconn.Config) string {
+	return fmt.Sprintf("host %s, port %d, database %q, user %q", cfg.Host, cfg.Port, cfg.Database, cfg.User)
+}
+
 // refusal is what to do about a connection that the server refused.
 func refusal(err *pgconn.PgError, cfg *pgconn.Config) string {
 	switch err.Code {
@@ -188,7 +193,7 @@ func lastLine(s string) string {
 // password nor any other parameter.
 func Redact(url string) string {
 	cfg, err := pgconn.ParseConfig(url)
-	if err != nil {
+	if err != nil || checkURL(url) != nil {
 		return "(a connection string that cannot be read)"
 	}
 	return fmt.Sprintf("postgres://%s@%s:%d/%s", cfg.User, cfg.Host, cfg.Port, cfg.Database)

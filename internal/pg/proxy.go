@@ -26,9 +26,12 @@ func RequireSessions(ctx context.Context, url string) error {
 	defer cancel()
 	var conns [2]*pgconn.PgConn
 	for i := range conns {
+		if err := checkURL(url); err != nil {
+			return err
+		}
 		cfg, err := pgconn.ParseConfig(url)
 		if err != nil {
-			return badURL(err)
+			return badURL(url, err)
 		}
 		if cfg.RuntimeParams["application_name"] == "" {
 			cfg.RuntimeParams["application_name"] = "pgtender"
