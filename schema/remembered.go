@@ -22,6 +22,9 @@ import (
 // keptRows is how many versions of the sources a database remembers: those of a few branches and programs.
 const keptRows = 8
 
+// maxMemory is how many bytes are unpacked of a row; the snapshot of 10,000 tables has some tens of millions.
+const maxMemory = 1 << 30
+
 // memory is what one database remembers of the sources (table pgtender.declared): what they declare, and which state of the catalogs was last
 // found equal to it. It is written by whoever applies and read by everybody. Whatever is missing, damaged or of another
 // server, version or program is no answer, and the sources are loaded: a memory saves time and rights, and decides nothing.
@@ -104,11 +107,8 @@ func (m *memory) read(ctx context.Context, conn *pgx.Conn) (*desired.Result, err
 	if err != nil {
 		return nil, err
 	}
-	if !bytes.Equal(digest, m.digest(packed, nil)) {
-		return nil, errors.New("the row is damaged")
-	}
-	var c content
-	if err := unpack(packed, &c); err != nil {
+	c, err := m.open(packed, digest)
+	if err != nil {
 		return nil, err
 	}
 	now, err := surroundings(ctx, conn, c.Scope)
@@ -119,13 +119,38 @@ func (m *memory) read(ctx context.Context, conn *pgx.Conn) (*desired.Result, err
 		return nil, errors.New("the server's extensions or roles have changed")
 	}
 	m.found = true
-	if stamp != nil && len(equal) > sha256.Size {
-		body := equal[sha256.Size:]
-		if bytes.Equal(equal[:sha256.Size], m.digest(body, []byte(*stamp))) && unpack(body, &m.equal) == nil {
-			m.stamp = *stamp
-		}
+	if stamp != nil {
+		m.believe(*stamp, equal)
 	}
 	return &desired.Result{Snapshot: &c.Snapshot, Schemas: c.Schemas, Scope: c.Scope, Ignored: c.Ignored, Renames: c.Renames}, nil
+}
+
+// open reads a row's content, if it is whole, of this key, and fit to be used.
+func (m *memory) open(packed, digest []byte) (c content, err error) {
+	if !bytes.Equal(digest, m.digest(packed, nil)) {
+		return c, errors.New("the row is damaged")
+	}
+	if err := unpack(packed, &c); err != nil {
+		return c, err
+	}
+	for i, o := range c.Snapshot.Objects {
+		if i > 0 && catalog.CompareKeys(c.Snapshot.Objects[i-1].Key, o.Key) >= 0 {
+			return c, errors.New("the objects are not in order")
+		}
+	}
+	return c, nil
+}
+
+// believe takes over which catalogs were found equal, if the note is whole and of this row.
+func (m *memory) believe(stamp string, equal []byte) {
+	if len(equal) <= sha256.Size {
+		return
+	}
+	var left leftOut
+	body := equal[sha256.Size:]
+	if bytes.Equal(equal[:sha256.Size], m.digest(body, []byte(stamp))) && unpack(body, &left) == nil {
+		m.stamp, m.equal = stamp, left
+	}
 }
 
 // digest covers the key too, so that no row can stand in for another.
@@ -231,9 +256,12 @@ func unpack(packed []byte, v any) error {
 	if err != nil {
 		return err
 	}
-	text, err := io.ReadAll(z)
+	text, err := io.ReadAll(io.LimitReader(z, maxMemory+1))
 	if err != nil {
 		return err
+	}
+	if len(text) > maxMemory {
+		return fmt.Errorf("it has more than %d bytes", maxMemory)
 	}
 	return json.Unmarshal(text, v)
 }

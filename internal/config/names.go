@@ -125,9 +125,6 @@ func (p Pattern) MatchSchema(schema string) bool {
 
 // parsePattern returns one glob for each part, in the syntax of path.Match.
 func parsePattern(text string) ([]string, error) {
-	if strings.Contains(text, "[type=") {
-		return nil, errors.New("selects by type, which is not supported yet: name the objects")
-	}
 	parts, err := splitName(text)
 	if err != nil {
 		return nil, err
@@ -137,6 +134,9 @@ func parsePattern(text string) ([]string, error) {
 	}
 	globs := make([]string, len(parts))
 	for i, part := range parts {
+		if !part.quoted && strings.Contains(part.text, "[type=") {
+			return nil, errors.New("selects by type, which is not supported yet: name the objects")
+		}
 		globs[i] = part.text
 		if part.quoted {
 			globs[i] = strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(part.text)

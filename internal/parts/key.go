@@ -193,6 +193,9 @@ func (k Key) bound(text string) (Bound, error) {
 	if err != nil {
 		return Bound{}, fmt.Errorf("%s is not a time: %w", text, err)
 	}
+	if t.Nanosecond()%1000 != 0 {
+		return Bound{}, fmt.Errorf("%s is finer than a microsecond", text)
+	}
 	if bc {
 		year = 1 - year
 	}

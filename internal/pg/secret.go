@@ -62,12 +62,18 @@ func badURL(connString string, err error) error {
 	return fmt.Errorf("the connection string cannot be read: %s", text)
 }
 
-var passwordParam = regexp.MustCompile(`(?is)password\s*=\s*(.*?)(?:\s[a-z_]+\s*=|&|$)`)
+// What follows password= in a URL's query, and among key=value pairs.
+var (
+	passwordQuery = regexp.MustCompile(`(?is)password\s*=([^&]*)`)
+	passwordPair  = regexp.MustCompile(`(?is)password\s*=\s*(.*?)(?:\s[a-z_]+\s*=|$)`)
+)
 
 // mayBeSecret are the parts of a connection string that are a password, or may have been meant as one.
 func mayBeSecret(connString string) []string {
 	var parts []string
-	if _, rest, isURL := strings.Cut(connString, "://"); isURL {
+	param := passwordPair
+	if scheme, rest, isURL := strings.Cut(connString, "://"); isURL && (scheme == "postgres" || scheme == "postgresql") {
+		param = passwordQuery
 		if at := strings.LastIndexByte(rest, '@'); at >= 0 {
 			if _, password, ok := strings.Cut(rest[:at], ":"); ok {
 				parts = append(parts, password)
@@ -79,7 +85,7 @@ func mayBeSecret(connString string) []string {
 		texts = append(texts, decoded)
 	}
 	for _, text := range texts {
-		for _, m := range passwordParam.FindAllStringSubmatch(text, -1) {
+		for _, m := range param.FindAllStringSubmatch(text, -1) {
 			parts = append(parts, m[1])
 		}
 	}
