@@ -2,7 +2,6 @@ package jobs
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -73,44 +72,6 @@ func TestTimetableWhenTheClockIsSet(t *testing.T) {
 	// Back again: it does not wait for 19:00 to come a second time.
 	if dues := tt.collect(at("2026-08-05 12:10:00")); len(dues) != 0 || !tt.wake().Equal(at("2026-08-05 13:00:00")) {
 		t.Errorf("set back: due %v, next %s, want 13:00", dues, tt.wake())
-	}
-}
-
-// Ten thousand hours of each schedule in each zone, with a clock that is read at irregular moments: every time is
-// served once, in order, and no other; what passed between two readings is served by its last.
-func TestTenThousandHours(t *testing.T) {
-	t.Parallel()
-	for _, name := range []string{"Europe/Berlin", "Africa/Cairo", "Australia/Lord_Howe"} {
-		for _, spec := range []string{"@hourly", "30 2 * * *", "*/5 * * * *", "0 0 1 * *", "15 1,2,3 * * 0", "@daily", "59 23 28-31 * *", "*/7 2 * 3,10 *"} {
-			if spec == "*/5 * * * *" && name != "Europe/Berlin" {
-				continue // a million times more to walk over, and no further transitions
-			}
-			s := parse(t, spec, zone(t, name))
-			pauses := []time.Duration{12 * time.Hour}
-			if name == "Europe/Berlin" {
-				pauses = append(pauses, 30*time.Minute) // read more often than most of the schedules' times come
-			}
-			for _, longest := range pauses {
-				random := rand.New(rand.NewPCG(18, uint64(longest)))
-				now := time.Unix(1700000000+random.Int64N(300000000), 0)
-				tt, _ := newTimetable([]cron.Schedule{s}, []time.Time{now}, []bool{false}, now)
-				next := s.Next(now)
-				for end := now.Add(10000 * time.Hour); now.Before(end); {
-					now = now.Add(time.Duration(random.Int64N(int64(longest))))
-					var passed []time.Time // what a plain walk over the schedule says
-					for ; !next.After(now); next = s.Next(next) {
-						passed = append(passed, next)
-					}
-					dues := tt.collect(now)
-					if len(dues) != min(1, len(passed)) || len(passed) > 0 && !dues[0].at.Equal(passed[len(passed)-1]) {
-						t.Fatalf("%s in %s at %s: due %v, want the last of %v", spec, name, now, dues, passed)
-					}
-					if len(passed) == 1 && dues[0].trigger != OnSchedule {
-						t.Fatalf("%s in %s at %s: trigger %s", spec, name, now, dues[0].trigger)
-					}
-				}
-			}
-		}
 	}
 }
 

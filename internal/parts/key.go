@@ -163,6 +163,9 @@ func (k Key) parse(clause string) (r Range, err error) {
 	return r, err
 }
 
+// lastYear is that of the type date; timestamps end earlier.
+const lastYear = 5874897
+
 func (k Key) bound(text string) (Bound, error) {
 	switch {
 	case text == "MINVALUE" || text == "-infinity":
@@ -188,6 +191,9 @@ func (k Key) bound(text string) (Bound, error) {
 	year, err := strconv.Atoi(digits)
 	if err != nil {
 		return Bound{}, fmt.Errorf("%s is not a time: %w", text, err)
+	}
+	if year < 0 || year > lastYear {
+		return Bound{}, fmt.Errorf("%s is not a time of PostgreSQL's", text)
 	}
 	t, err := time.Parse(layout, "2000-"+rest)
 	if err != nil {

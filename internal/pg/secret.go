@@ -20,6 +20,9 @@ var errStrayAt = errors.New("the connection string cannot be read: it has an @ w
 func checkURL(connString string) error {
 	scheme, rest, isURL := strings.Cut(connString, "://")
 	if !isURL || scheme != "postgres" && scheme != "postgresql" {
+		if noValue.MatchString(connString) {
+			return errors.New("the connection string cannot be read: in front of password= a value is missing, and the password would be taken for it")
+		}
 		return nil
 	}
 	named := false
@@ -38,6 +41,9 @@ func checkURL(connString string) error {
 	}
 	return nil
 }
+
+// noValue finds "user= password=x", which libpq and the library read as the user "password=x".
+var noValue = regexp.MustCompile(`(?i)=\s+(ssl)?password\s*=`)
 
 // mayHoldAt are the parameters of a URL in whose values an @ is nothing strange.
 var mayHoldAt = []string{"application_name", "dbname", "options", "passfile", "password", "service", "servicefile", "sslcert", "sslkey", "sslpassword", "sslrootcert", "user"}
