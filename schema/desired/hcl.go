@@ -133,7 +133,11 @@ func addDiagnostics(wrong *problems, file string, diags hcl.Diagnostics) {
 		if d.Subject != nil {
 			pos = config.Pos{File: d.Subject.Filename, Line: d.Subject.Start.Line, Column: d.Subject.Start.Column}
 		}
-		wrong.add(pos, "%s: %s", d.Summary, strings.Join(strings.Fields(d.Detail), " "))
+		detail := strings.Join(strings.Fields(d.Detail), " ")
+		if strings.HasPrefix(detail, "There is no type named ") { // Atlas suggests one of equally near names by chance
+			detail, _, _ = strings.Cut(detail, " Did you mean ")
+		}
+		wrong.add(pos, "%s: %s", d.Summary, detail)
 	}
 }
 
