@@ -104,9 +104,10 @@ func (p point) String() string {
 type stage struct {
 	subject
 	m         *matrix
-	templates sync.Map // server → the name of its template
-	points    []fault.Statement
-	want      []string // the portrait afterwards
+	templates sync.Map          // server → the name of its template
+	all       []fault.Statement // of the undisturbed run
+	points    []fault.Statement // those to be disturbed
+	want      []string          // the portrait afterwards
 }
 
 // matrix is the whole.
@@ -144,10 +145,11 @@ func TestMatrix(t *testing.T) {
 	if t.Failed() {
 		return
 	}
-	points := choose(stages)
+	known := strip(stages)
 	for _, s := range stages {
-		t.Logf("%s: %d statements", s.name, len(s.points))
+		t.Logf("%s: %d statements besides %d with which another subject begins, too", s.name, len(s.points), known[s])
 	}
+	points := choose(stages)
 	perKind := map[string]int{}
 	t.Run("disturbed", func(t *testing.T) {
 		for _, p := range points {
@@ -172,6 +174,22 @@ func newMatrix(t *testing.T) *matrix {
 
 // everything is whether the run takes all points.
 func everything() bool { return pgtest.Scaled(0, 1) == 1 }
+
+// strip takes from each subject the statements with which an earlier one has begun, too: up to there the program does the same.
+func strip(stages []*stage) (known map[*stage]int) {
+	known = map[*stage]int{}
+	for i, s := range stages {
+		for _, earlier := range stages[:i] {
+			n := 0
+			for n < min(len(s.all), len(earlier.all)) && s.all[n].Shape == earlier.all[n].Shape {
+				n++
+			}
+			known[s] = max(known[s], n)
+		}
+		s.points = s.all[known[s]:]
+	}
+	return known
+}
 
 // choose picks the points.
 func choose(stages []*stage) (all []point) {
@@ -230,11 +248,11 @@ func (s *stage) record(t *testing.T) {
 	for _, at := range proxy.Seen() {
 		if key := fmt.Sprint(at.Nth, at.Shape); !restless.MatchString(at.Text) && !known[key] {
 			known[key] = true
-			s.points = append(s.points, at)
+			s.all = append(s.all, at)
 		}
 	}
-	if len(s.points) < 15 {
-		t.Fatalf("only %d statements", len(s.points))
+	if len(s.all) < 15 {
+		t.Fatalf("only %d statements", len(s.all))
 	}
 	s.idles(t, url)
 	s.want = portrait(t, url)
