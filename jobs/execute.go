@@ -149,6 +149,10 @@ func (a *attempt) tryEnter(ctx context.Context, rep *Report) (session *leader.Se
 	}
 	busy, err = a.lock(ctx, session)
 	if err == nil && busy == "" {
+		// Whoever had the locks before may have lost them without knowing, and be about to commit.
+		err = session.Do(ctx, func(ctx context.Context, conn *pgx.Conn) error { return a.r.reconcile(ctx, conn) })
+	}
+	if err == nil && busy == "" {
 		rep.Run, err = a.r.ledger.begin(ctx, session, a.task, a.trigger, a.at)
 	}
 	if err != nil {

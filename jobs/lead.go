@@ -8,6 +8,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/pgtender/pgtender/internal/leader"
+	"github.com/pgtender/pgtender/internal/pg"
 	"github.com/pgtender/pgtender/internal/state"
 )
 
@@ -176,14 +177,14 @@ func (r *Runner) open(ctx context.Context) ([]history, error) {
 	if err := state.Ensure(ctx, r.opt.Pool); err != nil {
 		return nil, err
 	}
-	if err := r.reconcile(ctx); err != nil {
+	if err := r.reconcile(ctx, r.opt.Pool); err != nil {
 		return nil, err
 	}
 	return r.ledger.histories(ctx, r.tasks)
 }
 
-func (r *Runner) reconcile(ctx context.Context) error {
-	dead, err := r.ledger.reconcile(ctx, r.activeIDs())
+func (r *Runner) reconcile(ctx context.Context, db pg.Querier) error {
+	dead, err := r.ledger.reconcile(ctx, db, r.activeIDs())
 	for _, d := range dead {
 		r.opt.Log.Warn("a run was interrupted", zap.String("job", d.Job), zap.String("target", d.Target),
 			zap.Int64("run", d.ID), zap.Time("started", d.Started), zap.String("instance", d.Instance))
@@ -207,7 +208,7 @@ func (r *Runner) keep(ctx context.Context) {
 			return
 		case <-time.After(reconcileEvery):
 		}
-		if err := r.reconcile(ctx); err != nil && ctx.Err() == nil && !errors.Is(err, context.DeadlineExceeded) {
+		if err := r.reconcile(ctx, r.opt.Pool); err != nil && ctx.Err() == nil && !errors.Is(err, context.DeadlineExceeded) {
 			r.opt.Log.Warn("interrupted runs were not looked for, trying again", zap.Error(err))
 		}
 	}

@@ -165,9 +165,9 @@ func (l *ledger) noteIdle(ctx context.Context, took time.Duration, list []idleRu
 }
 
 // reconcile completes the rows of runs whose session is gone, except those of this process, which knows
-// better how they ended.
-func (l *ledger) reconcile(ctx context.Context, mine []int64) (dead []RunRecord, err error) {
-	rows, err := l.pool.Query(ctx, "SELECT id FROM pgtender.run WHERE outcome IS NULL AND id <> ALL ($1) ORDER BY id LIMIT 10000", notNil(mine))
+// better how they ended. From then on such a run can commit nothing more by its Commit.
+func (l *ledger) reconcile(ctx context.Context, db pg.Querier, mine []int64) (dead []RunRecord, err error) {
+	rows, err := db.Query(ctx, "SELECT id FROM pgtender.run WHERE outcome IS NULL AND id <> ALL ($1) ORDER BY id LIMIT 10000", notNil(mine))
 	if err != nil {
 		return nil, fmt.Errorf("look for interrupted runs: %w", err)
 	}
@@ -180,7 +180,7 @@ func (l *ledger) reconcile(ctx context.Context, mine []int64) (dead []RunRecord,
 		keys[i] = pg.LockKey(runLock(id))
 	}
 	// A row that is locked is being completed by a transaction that is not over: the next time will tell.
-	rows, err = l.pool.Query(ctx, `
+	rows, err = db.Query(ctx, `
 		WITH gone AS MATERIALIZED (
 		    SELECT id FROM (SELECT id, pg_try_advisory_xact_lock(key) AS free FROM unnest($1::bigint[], $2::bigint[]) AS u (id, key)) AS tried WHERE free
 		), open AS MATERIALIZED (

@@ -563,6 +563,5 @@ UNION ALL SELECT concat_ws(' ', 'routine', oid::regprocedure, proacl, proconfig,
 UNION ALL SELECT concat_ws(' ', 'type', oid::regtype, typtype) FROM pg_type WHERE oid >= 16384 AND typnamespace NOT IN ('pg_toast'::regnamespace, 'pgtender'::regnamespace)
 UNION ALL SELECT concat_ws(' ', 'comment', pg_describe_object(classoid, objoid, objsubid), description) FROM pg_description WHERE objoid >= 16384
 UNION ALL SELECT concat_ws(' ', 'moved', live_table, partition_name, gone_how, sum(rows), bool_and(rows_exact)) FROM pgtender.archived_partition GROUP BY live_table, partition_name, gone_how
-UNION ALL SELECT concat_ws(' ', 'analyzed', table_name) FROM pgtender.analyze_state
 UNION ALL SELECT concat_ws(' ', 'setting', name, setting) FROM pg_settings WHERE name = 'effective_io_concurrency'
 ORDER BY 1`

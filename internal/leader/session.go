@@ -61,13 +61,10 @@ func Open(ctx context.Context, url, label string, pulse Pulse) (*Session, error)
 	}
 	s := &Session{conn: conn, pulse: pulse, token: rand.Text(), done: make(chan struct{})}
 	s.turn = sync.NewCond(&s.mu)
-	// A host that vanished is noticed by the server's TCP within some ten seconds, so its locks do not stay.
 	err = conn.QueryRow(ctx, `
 		SELECT pg_backend_pid(), set_config('pgtender.session', $1, false), set_config('idle_session_timeout', $2, false),
-		       set_config('tcp_keepalives_idle', '5', false), set_config('tcp_keepalives_interval', '2', false),
-		       set_config('tcp_keepalives_count', '3', false), set_config('tcp_user_timeout', '11s', false),
 		       set_config('application_name', current_setting('application_name') || $3, false)`,
-		s.token, fmt.Sprint(pulse.Idle.Milliseconds()), label).Scan(&s.pid, nil, nil, nil, nil, nil, nil, nil)
+		s.token, fmt.Sprint(pulse.Idle.Milliseconds()), label).Scan(&s.pid, nil, nil, nil)
 	if err != nil {
 		conn.Close(context.WithoutCancel(ctx))
 		return nil, fmt.Errorf("set up a session for locks: %w", err)
