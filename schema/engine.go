@@ -189,18 +189,26 @@ func (e *Engine) apply(ctx context.Context, p *plan.Plan, o ApplyOptions, safeOn
 	return report, err
 }
 
-// Remember has the database remember what the sources declare, if pgtender's schema is there and this role may write to it, so that
-// others can compare without a scratch database. It is for whoever applies.
+// Remember is for whoever applies, or had nothing to apply. It has the database remember what the sources declare, if pgtender's schema is
+// there and this role may write to it, so that others can compare without a scratch database; and it completes plans in the journal
+// that were killed before they could do so.
 func (e *Engine) Remember(ctx context.Context) {
-	if e.declared == nil || e.memory.key == "" || e.memory.found {
+	if e.declared == nil {
 		return
 	}
 	conn, err := pg.Dedicated(ctx, e.url, "")
-	if err == nil {
-		defer conn.Close(context.WithoutCancel(ctx))
-		err = e.memory.remember(ctx, conn, e.declared)
-	}
 	if err != nil {
+		e.log.Debug("that the database is as declared is not noted there", zap.Error(err))
+		return
+	}
+	defer func() { conn.Close(context.WithoutCancel(ctx)) }()
+	if err := apply.Conclude(ctx, conn, e.declared.Snapshot.Fingerprint()); err != nil {
+		e.log.Debug("plans that were killed stay open in the journal", zap.Error(err))
+	}
+	if e.memory.key == "" || e.memory.found {
+		return
+	}
+	if err := e.memory.remember(ctx, conn, e.declared); err != nil {
 		e.log.Debug("the sources will have to be loaded again", zap.Error(err))
 	}
 }

@@ -79,6 +79,7 @@ func kinds() []kind {
 		{Fault: fault.Error("read only", pg.ReadOnlyTransaction)},
 		{Fault: fault.Fault{Name: "privilege taken", When: fault.Before}},
 		{Fault: fault.Fault{Name: "lock queue", When: fault.Before}, harmless: true},
+		{Fault: fault.Fault{Name: "overtaken", When: fault.Before}},
 		{Fault: fault.Error("too many clients", pg.TooManyConnections), start: true},
 		{Fault: fault.Error("cannot connect now", pg.CannotConnectNow), start: true},
 		{Fault: fault.Fault{Name: "not connected", When: fault.Before, Then: fault.Cut}, start: true},
@@ -439,6 +440,8 @@ func (d *disturbed) fault() fault.Fault {
 		f.Do = func(fault.Statement) { d.bounce(devpg.Immediate) }
 	case f.Name == "privilege taken":
 		f.Do = func(fault.Statement) { pgtest.Exec(d.t, d.admin, "ALTER ROLE "+d.role+" NOSUPERUSER") }
+	case f.Name == "overtaken":
+		f.Do = func(fault.Statement) { d.overtake() }
 	case f.Name == "lock queue":
 		f.Do = func(fault.Statement) {
 			release := fault.Queue(d.t, d.admin, d.subject.tables)
@@ -448,6 +451,24 @@ func (d *disturbed) fault() fault.Fault {
 		}
 	}
 	return f
+}
+
+// overtake ends the session that holds the run's locks, and lets another process do the work, as far as it can within a second,
+// before the disturbed one goes on: as if it had been frozen for a while, with its machine.
+func (d *disturbed) overtake() {
+	pgtest.Exec(d.t, d.admin, `SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND application_name LIKE 'pgtender: %'`)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if code, out := d.subject.once(context.Background(), pgtest.As(d.t, d.admin, d.role, "")); code != d.subject.code {
+			d.t.Logf("the other process: exit code %d: %s", code, out) // it may have met the disturbed one's locks
+		}
+	}()
+	d.undo = append(d.undo, func() { <-done })
+	select {
+	case <-done:
+	case <-time.After(time.Second):
+	}
 }
 
 func (d *disturbed) bounce(how devpg.Shutdown) {

@@ -57,6 +57,33 @@ func (r *runner) begin(ctx context.Context) error {
 	return nil
 }
 
+// Conclude is for whoever has found the database to be as declared, with that fingerprint: a plan that was killed after its last
+// statement, and before it could say so, is no longer going on. It does nothing while another runner is at work.
+func Conclude(ctx context.Context, conn *pgx.Conn, declared string) error {
+	var open bool
+	err := conn.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pgtender.applied_plan WHERE state = 'running')").Scan(&open)
+	if pg.Is(err, pg.UndefinedTable, pg.InvalidSchemaName) || err == nil && !open {
+		return nil
+	}
+	if err == nil {
+		err = pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+			alone, err := pg.TryLockTx(ctx, tx, lockName)
+			if err != nil || !alone {
+				return err
+			}
+			_, err = tx.Exec(ctx, `UPDATE pgtender.applied_plan SET finished_at = clock_timestamp(),
+				state = CASE WHEN to_fingerprint = $1 THEN 'done' ELSE 'abandoned' END,
+				error = CASE WHEN to_fingerprint <> $1 THEN 'it was killed; what it had not done was done otherwise, or is no longer declared' END
+				WHERE state = 'running'`, declared)
+			return err
+		})
+	}
+	if err != nil {
+		return fmt.Errorf("complete killed plans in the journal: %w", err)
+	}
+	return nil
+}
+
 // markRunning notes that a statement outside a transaction is begun.
 func (r *runner) markRunning(ctx context.Context, i int) error {
 	_, err := r.conn.Exec(ctx, `UPDATE pgtender.applied_statement SET state = 'running', attempts = attempts + 1, started_at = clock_timestamp()
