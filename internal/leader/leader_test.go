@@ -14,6 +14,7 @@ import (
 	"github.com/pgtender/pgtender/internal/leader"
 	"github.com/pgtender/pgtender/internal/pg"
 	"github.com/pgtender/pgtender/internal/pgtest"
+	"github.com/pgtender/pgtender/internal/pgtest/fault"
 )
 
 func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
@@ -114,12 +115,12 @@ func TestASilentNetworkEndsTheTermAndFreesTheLock(t *testing.T) {
 	t.Parallel()
 	url := pgtest.Database(t)
 	var leading atomic.Int32
-	w := newWire(t, url)
-	a := stand(t, w.url, &leading)
+	network := fault.New(t, url)
+	a := stand(t, network.URL(), &leading)
 	held := await(t, "a's term", a.terms)
 	b := stand(t, url, &leading)
 	awaitState(t, b, leader.Standby)
-	close(w.stalled)
+	network.Silence()
 	await(t, "the end of a's term", held.Done())
 	await(t, "b's term", b.terms)
 	if state := a.Status().State; state == leader.Leading {

@@ -36,62 +36,6 @@ func listen(t *testing.T) net.Listener {
 	return l
 }
 
-// wire forwards bytes until it is stalled: then it forwards nothing more and closes nothing, like a network that
-// went silent.
-type wire struct {
-	stalled chan struct{}
-	url     string
-}
-
-func newWire(t *testing.T, target string) *wire {
-	t.Helper()
-	cfg, err := pgconn.ParseConfig(target)
-	if err != nil {
-		t.Fatal(err)
-	}
-	l := listen(t)
-	w := &wire{stalled: make(chan struct{}), url: through(t, target, l)}
-	var wg sync.WaitGroup
-	t.Cleanup(func() { l.Close(); wg.Wait() })
-	wg.Go(func() {
-		for {
-			client, err := l.Accept()
-			if err != nil {
-				return
-			}
-			network, address := pgconn.NetworkAddress(cfg.Host, cfg.Port)
-			server, err := net.Dial(network, address)
-			if err != nil {
-				client.Close()
-				continue
-			}
-			t.Cleanup(func() { client.Close(); server.Close() })
-			wg.Go(func() { w.pump(server, client) })
-			wg.Go(func() { w.pump(client, server) })
-		}
-	})
-	return w
-}
-
-func (w *wire) pump(to, from net.Conn) {
-	buf := make([]byte, 4096)
-	for {
-		n, err := from.Read(buf)
-		select {
-		case <-w.stalled:
-			return
-		default:
-		}
-		if err != nil {
-			to.Close()
-			return
-		}
-		if _, err := to.Write(buf[:n]); err != nil {
-			return
-		}
-	}
-}
-
 // pooler is a transaction-pooling proxy: each client's transaction runs in whichever server session is free, the
 // one left last first. With size 1 all clients share one.
 type pooler struct {

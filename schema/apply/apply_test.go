@@ -2,10 +2,12 @@ package apply_test
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
 	"github.com/pgtender/pgtender/internal/pg"
+	"github.com/pgtender/pgtender/internal/pgtest"
 	"github.com/pgtender/pgtender/schema/apply"
 	"github.com/pgtender/pgtender/schema/catalog"
 	"github.com/pgtender/pgtender/schema/plan"
@@ -154,6 +156,36 @@ func TestJournal(t *testing.T) {
 	}
 	if got := value[string](t, d.conn, "SELECT hash FROM pgtender.applied_plan ORDER BY id DESC LIMIT 1"); got != p.Hash() {
 		t.Errorf("hash %s, plan has %s", got, p.Hash())
+	}
+}
+
+// A plan that was killed after its last statement is not going on for ever.
+func TestConcludeCompletesKilledPlans(t *testing.T) {
+	t.Parallel()
+	d := open(t, "CREATE TABLE t (a int);", "CREATE TABLE t (a int, b int);")
+	if err := apply.Conclude(t.Context(), d.conn, "anything"); err != nil {
+		t.Errorf("without a journal: %v", err)
+	}
+	p := d.plan(t)
+	if _, err := apply.Run(t.Context(), d.options(p)); err != nil {
+		t.Fatal(err)
+	}
+	journal := func() string {
+		return value[string](t, d.conn, "SELECT concat_ws(' ', state, finished_at IS NOT NULL, error) FROM pgtender.applied_plan")
+	}
+	for fingerprint, want := range map[string]string{p.To: "done t", "another": "abandoned t it was killed; what it had not done was done otherwise, or is no longer declared"} {
+		exec(t, d.conn, "UPDATE pgtender.applied_plan SET state = 'running', finished_at = NULL, error = NULL")
+		other := pgtest.Session(t, d.url)
+		if got := value[bool](t, other, fmt.Sprintf("SELECT pg_try_advisory_lock(%d)", pg.LockKey("apply"))); !got {
+			t.Fatal("no lock")
+		}
+		if err := apply.Conclude(t.Context(), d.conn, fingerprint); err != nil || journal() != "running f" {
+			t.Errorf("while another works: %s, %v", journal(), err)
+		}
+		exec(t, other, fmt.Sprintf("SELECT pg_advisory_unlock(%d)", pg.LockKey("apply")))
+		if err := apply.Conclude(t.Context(), d.conn, fingerprint); err != nil || journal() != want {
+			t.Errorf("%s, %v; want %s", journal(), err, want)
+		}
 	}
 }
 

@@ -56,6 +56,10 @@ func (l *link) fallSilent() {
 
 func (l *link) serve() {
 	defer l.cut()
+	if l.silent.Load() {
+		<-l.over
+		return
+	}
 	l.prepared, l.portals = map[string]string{}, map[string]string{}
 	l.back = pgproto3.NewBackend(l.client, l.client)
 	front, err := l.start()
@@ -195,6 +199,10 @@ func (l *link) requests() {
 	var texts []string
 	for {
 		msg, err := l.back.Receive()
+		if l.silent.Load() {
+			<-l.over
+			return
+		}
 		if err != nil {
 			return
 		}

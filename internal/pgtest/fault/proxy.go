@@ -21,6 +21,7 @@ type Proxy struct {
 	mu     sync.Mutex
 	target *pgconn.Config
 	closed bool
+	still  bool // new connections are silent
 	links  map[*link]bool
 	conns  int
 	seen   []Statement
@@ -128,8 +129,21 @@ func (p *Proxy) CutAll() {
 	}
 }
 
+// Silence has nothing pass any more, on any connection, old or new, like a network that went silent; Release ends it.
+func (p *Proxy) Silence() {
+	p.mu.Lock()
+	p.still = true
+	p.mu.Unlock()
+	for _, l := range p.all() {
+		l.silent.Store(true)
+	}
+}
+
 // Release closes the connections that have fallen silent.
 func (p *Proxy) Release() {
+	p.mu.Lock()
+	p.still = false
+	p.mu.Unlock()
 	for _, l := range p.all() {
 		if l.silent.Load() {
 			l.cut()
@@ -174,6 +188,7 @@ func (p *Proxy) accept() {
 		}
 		p.conns++
 		l.number = p.conns
+		l.silent.Store(p.still)
 		p.links[l] = true
 		p.mu.Unlock()
 		p.tasks.Go(func() {
