@@ -223,8 +223,9 @@ func choose(stages []*stage) (all []point) {
 	for i := range max(len(stages), len(kinds)) {
 		s, k := stages[i%len(stages)], kinds[i%len(kinds)]
 		list := fits(s, k)
-		if len(list) == 0 {
-			continue
+		for next := i + 1; len(list) == 0; next++ {
+			s = stages[next%len(stages)]
+			list = fits(s, k)
 		}
 		h := fnv.New32()
 		fmt.Fprint(h, s.name, k.Name)

@@ -12,7 +12,9 @@ func noticeLoss(network, _ string, raw syscall.RawConn) error {
 		return nil
 	}
 	var failed error
-	err := raw.Control(func(fd uintptr) { failed = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, 11_000) })
+	err := raw.Control(func(fd uintptr) {
+		failed = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, 11_000) // milliseconds
+	})
 	if err != nil {
 		return err
 	}
