@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -48,6 +49,10 @@ env "e2e" {
   partition "events" {
     interval = "day"
     ahead    = 20
+    archive {
+      after = "400 days"
+      into  = "events_archive"
+    }
   }
   refresh "mv" {
     schedule = "@every 2s"
@@ -200,8 +205,8 @@ func quick(t *testing.T) string {
 }
 
 type stage struct {
-	dir, exe, url, daemon string
-	box                   *inbox
+	dir, exe, url, daemon, prometheus string
+	box                               *inbox
 }
 
 // pgtender runs a command and returns what it printed; whether it must end well is the caller's to say.
@@ -247,6 +252,7 @@ func set(t *testing.T) (*stage, *exec.Cmd) {
 	program(t, nil, "prometheus", "--config.file="+config, "--storage.tsdb.path="+filepath.Join(s.dir, "tsdb"), "--web.listen-address="+prom)
 	answers(t, "http://"+manager+"/-/ready")
 	answers(t, "http://"+prom+"/-/ready")
+	s.prometheus = prom
 	return s, daemon
 }
 
@@ -288,6 +294,7 @@ func TestFaultsFireAndResolve(t *testing.T) {
 	s.pgtender(t, "job", "run", "partition")
 	s.pgtender(t, "job", "run", "drift")
 	s.box.until(t, "resolved", faults...)
+	s.boardHasData(t)
 
 	// The daemon is killed, and comes back.
 	if err := daemon.Process.Kill(); err != nil {
@@ -315,4 +322,66 @@ func (s *stage) metricsAreSound(t *testing.T) {
 	if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 {
 		t.Errorf("promtool check metrics: %v\n%s", err, out)
 	}
+}
+
+// panel is what a board has of queries; rows of panels have further ones.
+type panel struct {
+	Title   string
+	Targets []struct{ Expr string }
+	Panels  []panel
+}
+
+// boardHasData asks Prometheus what each panel of the Grafana board asks. Of a panel that shows only what is beyond a threshold, which is
+// nothing when all is well, it asks for what the threshold is held against.
+func (s *stage) boardHasData(t *testing.T) {
+	t.Helper()
+	text, err := os.ReadFile("../../grafana/pgtender.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var board panel
+	if err := json.Unmarshal(text, &board); err != nil {
+		t.Fatal(err)
+	}
+	variables := strings.NewReplacer("$job", "pgtender", "$instance", s.daemon, "$check", "partition_runway", "$__rate_interval", "1m")
+	threshold := regexp.MustCompile(` [><] \d+$`)
+	asked := 0
+	for rest := []panel{board}; len(rest) > 0; rest = rest[1:] {
+		rest = append(rest, rest[0].Panels...)
+		for _, target := range rest[0].Targets {
+			asked++
+			query := threshold.ReplaceAllString(variables.Replace(target.Expr), "")
+			if strings.Contains(query, "$") {
+				t.Errorf("panel %q has a variable that the test does not know: %s", rest[0].Title, query)
+			}
+			s.yields(t, rest[0].Title, query)
+		}
+	}
+	t.Logf("%d queries of the board have data", asked)
+	if asked < 20 {
+		t.Errorf("the board asks only %d times", asked)
+	}
+}
+
+// yields waits until a query has at least one series.
+func (s *stage) yields(t *testing.T, title, query string) {
+	t.Helper()
+	var said string
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(500 * time.Millisecond) {
+		r, err := http.Get("http://" + s.prometheus + "/api/v1/query?query=" + url.QueryEscape(query))
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(r.Body)
+		r.Body.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var answer struct{ Data struct{ Result []any } }
+		if err := json.Unmarshal(text, &answer); err == nil && len(answer.Data.Result) > 0 {
+			return
+		}
+		said = string(text)
+	}
+	t.Errorf("panel %q shows nothing: %s: %s", title, query, said)
 }
