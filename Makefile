@@ -10,13 +10,15 @@ LINT     := $(CACHE)/bin/golangci-lint-$(LINTER)
 PKG      ?= ./...
 ARGS     ?=
 BENCH    ?= .
+FUZZ     ?= Fuzz
+FUZZTIME ?= 10m
 
 # The race detector needs a C compiler.
 CC_FOUND := $(shell command -v $${CC:-gcc} 2>/dev/null || command -v cc 2>/dev/null)
 RACE     := $(if $(CC_FOUND),-race)
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test lint check rules alerts deploy-check promtool bench soak browser screenshot release postgres clean FORCE
+.PHONY: help build run test lint check rules alerts deploy-check promtool bench fuzz soak browser screenshot release postgres clean FORCE
 
 help: ## list the targets
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,6 +60,11 @@ promtool:
 
 bench: $(CACHE)/bin/gotest ## the benchmarks, on the same PostgreSQL 18; BENCH= picks some
 	$(CACHE)/bin/gotest -run '^$$' -bench '$(BENCH)' -benchtime 1x -count=1 -p 1 -timeout 60m $(ARGS) $(PKG)
+
+fuzz: ## each fuzz target for FUZZTIME (10m), one after the other; FUZZ= picks some by name
+	@grep -rEo --include='*_test.go' '^func Fuzz[A-Za-z]*' . | grep '$(FUZZ)' | sort | while IFS=: read -r file name; do \
+	  echo "$${name#func } in $$(dirname "$$file")"; \
+	  $(GO) test -run '^$$' -fuzz "^$${name#func }$$" -fuzztime $(FUZZTIME) -parallel 1 "$$(dirname "$$file")" </dev/null || exit 1; done
 
 soak: $(CACHE)/bin/gotest ## the long form of the tests that make test only samples; hours; PKG= and ARGS= narrow it
 	@PGTENDER_SOAK=1 $(if $(RACE),CGO_ENABLED=1 )$(CACHE)/bin/gotest $(RACE) -tags soak -count=1 -p 1 -timeout 6h $(ARGS) $(PKG)

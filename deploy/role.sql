@@ -2,10 +2,10 @@
 -- own database. Tested: go test ./internal/cli -run RoleSQL (-update-role writes it anew).
 -- What the jobs of atlas.hcl need in database "registry". Run it as an administrator.
 CREATE ROLE "tender" LOGIN; -- it is not there yet; give it a password, or another way to log in
-GRANT CONNECT, TEMPORARY ON DATABASE "registry" TO "tender"; -- TEMPORARY: concurrent refreshes
+GRANT CONNECT ON DATABASE "registry" TO "tender";
 GRANT USAGE, CREATE ON SCHEMA pgtender TO "tender"; -- run ledger, journals, copies of rows that leave a DEFAULT partition; it belongs to "registry_owner"
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA pgtender TO "tender";
-GRANT USAGE, CREATE ON SCHEMA "public" TO "tender"; -- CREATE: new partitions
+GRANT USAGE ON SCHEMA "public" TO "tender";
 GRANT pg_monitor TO "tender"; -- health checks, and refreshes with when = "auto", which without it are never skipped: other users' sessions, settings, replication
 GRANT SELECT ON pg_catalog.pg_file_settings, pg_catalog.pg_hba_file_rules, pg_catalog.pg_ident_file_mappings TO "tender"; -- health check config_files
 GRANT EXECUTE ON FUNCTION pg_catalog.pg_show_all_file_settings(), pg_catalog.pg_hba_file_rules(), pg_catalog.pg_ident_file_mappings() TO "tender"; -- health check config_files

@@ -68,15 +68,23 @@ func grants(ctx context.Context, pool *pgxpool.Pool, env *config.Env, role strin
 	if !seen.Exists {
 		g.add("CREATE ROLE %s LOGIN; -- it is not there yet; give it a password, or another way to log in", g.role)
 	}
-	g.add("GRANT CONNECT, TEMPORARY ON DATABASE %s TO %s; -- TEMPORARY: concurrent refreshes", pg.Ident(server.Database), g.role)
+	g.add("GRANT CONNECT ON DATABASE %s TO %s;", pg.Ident(server.Database), g.role)
 	if seen.SchemaOwner == "" {
 		g.add("CREATE SCHEMA pgtender AUTHORIZATION %s; -- run ledger, journals", g.role)
 	} else if !seen.OwnsSchema {
 		g.add("GRANT USAGE, CREATE ON SCHEMA pgtender TO %s; -- run ledger, journals, copies of rows that leave a DEFAULT partition; it belongs to %s", g.role, pg.Ident(seen.SchemaOwner))
 		g.add("GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA pgtender TO %s;", g.role)
 	}
+	owners, err := readOwners(ctx, pool, ownedTables(env))
+	if err != nil {
+		return nil, err
+	}
 	for _, schema := range env.Schemas {
-		g.add("GRANT USAGE, CREATE ON SCHEMA %s TO %s; -- CREATE: new partitions", pg.Ident(schema), g.role)
+		if g.makes(schema, owners, ownedTables(env)) {
+			g.add("GRANT USAGE, CREATE ON SCHEMA %s TO %s; -- CREATE: new partitions", pg.Ident(schema), g.role)
+		} else {
+			g.add("GRANT USAGE ON SCHEMA %s TO %s;", pg.Ident(schema), g.role)
+		}
 	}
 	g.add("GRANT pg_monitor TO %s; -- health checks%s: other users' sessions, settings, replication", g.role, forAuto(env))
 	for _, line := range checks.ConfigFileGrants(seen.Role) {
@@ -92,16 +100,15 @@ func grants(ctx context.Context, pool *pgxpool.Pool, env *config.Env, role strin
 		}
 	}
 
-	owners, err := readOwners(ctx, pool, ownedTables(env))
-	if err != nil {
-		return nil, err
-	}
 	g.addOwners(owners, ownedTables(env), seen.Partitions)
 	if err := g.addRows(ctx, pool, env); err != nil {
 		return nil, err
 	}
 	views, err := readOwners(ctx, pool, viewTables(env))
 	if err != nil {
+		return nil, err
+	}
+	if err := g.addTemporary(ctx, pool, views); err != nil {
 		return nil, err
 	}
 	for _, view := range viewTables(env) {
@@ -168,6 +175,15 @@ type granter struct {
 
 func (g *granter) add(format string, args ...any) {
 	g.lines = append(g.lines, fmt.Sprintf(format, args...))
+}
+
+// makes reports whether the role itself needs CREATE in the schema: for partitions of its own tables, or of such as become its own or are
+// not there yet. Of other tables it becomes a member of the owner, who must have CREATE.
+func (g *granter) makes(schema string, owners map[config.Table]owner, tables []config.Table) bool {
+	return slices.ContainsFunc(tables, func(t config.Table) bool {
+		o, ok := owners[t]
+		return t.Schema == schema && (!ok || o.Super || pg.Ident(o.Name) == g.role)
+	})
 }
 
 // addOwners makes the role a member of the tables' owners: PostgreSQL lets nobody else attach, detach or alter. Of a
@@ -244,6 +260,28 @@ func (g *granter) addRows(ctx context.Context, q pg.Querier, env *config.Env) er
 	}
 	for _, t := range pointing {
 		g.add("GRANT SELECT ON TABLE %s TO %s; -- rows that it points to are not archived", pg.Ident(t.Schema, t.Name), g.role)
+	}
+	return nil
+}
+
+// addTemporary gives the views' owners what a concurrent refresh, which runs as they, makes its temporary table with.
+func (g *granter) addTemporary(ctx context.Context, q pg.Querier, views map[config.Table]owner) error {
+	var owners []string
+	for _, o := range views {
+		owners = append(owners, o.Name)
+	}
+	rows, err := q.Query(ctx, `SELECT rolname, current_database() FROM pg_roles
+		WHERE rolname = ANY ($1) AND NOT has_database_privilege(oid, current_database(), 'TEMPORARY') ORDER BY 1`, owners)
+	if err != nil {
+		return fmt.Errorf("look what the views' owners may do: %w", err)
+	}
+	var name, database string
+	_, err = pgx.ForEachRow(rows, []any{&name, &database}, func() error {
+		g.add("GRANT TEMPORARY ON DATABASE %s TO %s; -- concurrent refreshes, which PostgreSQL runs as the view's owner", pg.Ident(database), pg.Ident(name))
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("look what the views' owners may do: %w", err)
 	}
 	return nil
 }

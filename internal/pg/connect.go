@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -168,7 +169,7 @@ func Unanswered(err error, given time.Duration) error {
 
 // place says where a connection leads.
 func place(cfg *pgconn.Config) string {
-	return fmt.Sprintf("host %s, port %d, database %q, user %q", cfg.Host, cfg.Port, cfg.Database, cfg.User)
+	return fmt.Sprintf("host %s, port %d, database %q, user %q", printable(cfg.Host), cfg.Port, cfg.Database, cfg.User)
 }
 
 // refusal is what to do about a connection that the server refused.
@@ -205,5 +206,15 @@ func Redact(url string) string {
 	if err != nil || checkURL(url) != nil {
 		return "(a connection string that cannot be read)"
 	}
-	return fmt.Sprintf("postgres://%s@%s:%d/%s", cfg.User, cfg.Host, cfg.Port, cfg.Database)
+	return printable(fmt.Sprintf("postgres://%s@%s:%d/%s", cfg.User, cfg.Host, cfg.Port, cfg.Database))
+}
+
+// printable replaces what a terminal would not show as it is: control characters, and bytes that are no text.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, s)
 }

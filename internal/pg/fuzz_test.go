@@ -53,7 +53,7 @@ func FuzzConnString(f *testing.F) {
 		} else {
 			printed += "\n" + place(cfg)
 			for _, fallback := range cfg.Fallbacks {
-				printed += "\n" + fallback.Host
+				printed += "\n" + printable(fallback.Host)
 			}
 		}
 		if _, err := pgxpool.ParseConfig(connString); err != nil {
