@@ -28,6 +28,8 @@ type scenario struct {
 	setup string
 	first func(context.Context, *Job) error // before the move: nil, nothing
 	move  func(context.Context, *Job) error
+	// goes is the condition for rows that the move drops for good, all of them in one step; "": none.
+	goes string
 }
 
 func archiving(p config.Archive) func(context.Context, *Job) error {
@@ -49,6 +51,20 @@ func restoring2020(p config.Archive) func(context.Context, *Job) error {
 	}
 }
 
+// releasing lets go what was restored, and archives it again.
+func releasing(p config.Archive) func(context.Context, *Job) error {
+	return func(ctx context.Context, j *Job) error {
+		if _, err := Release(ctx, j.Pool, p.Table, time.Time{}, time.Time{}); err != nil {
+			return err
+		}
+		return archiving(p)(ctx, j)
+	}
+}
+
+func inTurn(first, second func(context.Context, *Job) error) func(context.Context, *Job) error {
+	return func(ctx context.Context, j *Job) error { return errors.Join(first(ctx, j), second(ctx, j)) }
+}
+
 const crashTable = `
 CREATE TABLE public.m (id bigint PRIMARY KEY); INSERT INTO public.m SELECT generate_series(1, 10);
 CREATE TABLE public.t (id bigint GENERATED ALWAYS AS IDENTITY, at timestamptz NOT NULL, m bigint REFERENCES public.m, PRIMARY KEY (id, at)) PARTITION BY RANGE (at);
@@ -68,17 +84,22 @@ INSERT INTO public.t (at) SELECT '2020-06-01 00:00+00'::timestamptz + i * interv
 func scenarios() map[string]scenario {
 	whole, rows, plain, wait := policy("t"), byRow("t"), plainPolicy(), byRow("t")
 	wait.Referenced = config.ReferencedWait
-	finish := byRow("t")
+	finish, drop := byRow("t"), policy("t")
+	drop.DropAfter = config.Interval{Text: "2 years", Months: 24}
 	return map[string]scenario{
-		"whole": {crashTable, nil, archiving(whole)},
-		"rows":  {crashTable + "INSERT INTO public.t (at, m) SELECT '2022-01-01 00:00+00'::timestamptz + i * interval '1 hour', 1 FROM generate_series(1, 1500) i", archiving(whole), archiving(rows)},
+		"whole": {crashTable, nil, archiving(whole), ""},
+		"rows":  {crashTable + "INSERT INTO public.t (at, m) SELECT '2022-01-01 00:00+00'::timestamptz + i * interval '1 hour', 1 FROM generate_series(1, 1500) i", archiving(whole), archiving(rows), ""},
 		// The year is over: the rest goes by rows, and the emptied partition.
 		"finish": {strings.Replace(crashTable, "'2021-01-01 00:00+00', now()", "'2021-01-01 00:00+00', '2022-01-01 00:00+00'); CALL public.part('t', 't_now', '2022-01-01 00:00+00', now()", 1) +
-			"CALL public.part('t_archive', 't_archive_2020', '2020-01-01 00:00+00', '2021-01-01 00:00+00')", nil, archiving(finish)},
-		"plain":        {crashPlain, nil, archiving(plain)},
-		"wait":         {crashTable + "CREATE TABLE public.child (id bigint, at timestamptz, FOREIGN KEY (id, at) REFERENCES public.t); INSERT INTO public.child SELECT id, at FROM public.t LIMIT 1", nil, archiving(wait)},
-		"restore":      {crashTable, archiving(whole), restoring2020(whole)},
-		"restore rows": {crashPlain, archiving(plain), restoring2020(plain)},
+			"CALL public.part('t_archive', 't_archive_2020', '2020-01-01 00:00+00', '2021-01-01 00:00+00')", nil, archiving(finish), ""},
+		"plain":        {crashPlain, nil, archiving(plain), ""},
+		"wait":         {crashTable + "CREATE TABLE public.child (id bigint, at timestamptz, FOREIGN KEY (id, at) REFERENCES public.t); INSERT INTO public.child SELECT id, at FROM public.t LIMIT 1", nil, archiving(wait), ""},
+		"restore":      {crashTable, archiving(whole), restoring2020(whole), ""},
+		"restore rows": {crashPlain, archiving(plain), restoring2020(plain), ""},
+		"release":      {crashTable, inTurn(archiving(whole), restoring2020(whole)), releasing(whole), ""},
+		"release rows": {crashPlain, inTurn(archiving(plain), restoring2020(plain)), releasing(plain), ""},
+		// What the year archived goes for good in the run after that.
+		"drop_after": {crashTable, archiving(whole), archiving(drop), "at < '2021-01-01 00:00+00'"},
 	}
 }
 
@@ -148,8 +169,11 @@ func victim() {
 	}
 }
 
+// rows are digests of what a move begins with, and of what it leaves.
+type rows struct{ before, end string }
+
 // ready makes a database for a scenario and returns what its rows are.
-func (s scenario) ready(t *testing.T, url string) (before string) {
+func (s scenario) ready(t *testing.T, url string) rows {
 	t.Helper()
 	pgtest.Exec(t, url, "SET TimeZone = 'UTC';"+monthSQL+s.setup)
 	pool := pgtest.Pool(t, url)
@@ -161,7 +185,14 @@ func (s scenario) ready(t *testing.T, url string) (before string) {
 			t.Fatal(err)
 		}
 	}
-	return ask(t, url, both)
+	r := rows{before: ask(t, url, both)}
+	r.end = r.before
+	if s.goes != "" {
+		if r.end = ask(t, url, both+" WHERE NOT ("+s.goes+")"); r.end == r.before {
+			t.Fatal("no row goes")
+		}
+	}
+	return r
 }
 
 func ask(t *testing.T, url, sql string) (text string) {
@@ -178,17 +209,22 @@ func ask(t *testing.T, url, sql string) (text string) {
 }
 
 // after runs the move once more and looks where the rows are.
-func (s scenario) after(t *testing.T, url, before, what string) {
+func (s scenario) after(t *testing.T, url string, want rows, what string) {
 	t.Helper()
-	if got := ask(t, url, both); got != before {
+	if got := ask(t, url, both); got != want.before && got != want.end {
 		t.Fatalf("%s: rows are missing or doubled", what)
 	}
 	pool := pgtest.Pool(t, url)
 	if err := s.move(t.Context(), New(pool, time.UTC)); err != nil {
 		t.Fatalf("%s: the next run: %v", what, err)
 	}
-	if got := ask(t, url, both); got != before {
+	if got := ask(t, url, both); got != want.end {
 		t.Fatalf("%s: rows are missing or doubled after the next run", what)
+	}
+	if s.goes != "" {
+		if got := ask(t, url, "SELECT string_agg(concat_ws(' ', partition_name, rows, gone_how, gone_at IS NOT NULL), ', ') FROM pgtender.archived_partition"); got != "t_2020 300 dropped t" {
+			t.Errorf("%s: the manifest says %s", what, got)
+		}
 	}
 	if err := Verify(t.Context(), pool, "", "", func(v Verdict) {
 		if v.Bad() {
@@ -236,9 +272,10 @@ func TestKilledAtEveryStatement(t *testing.T) {
 			if n < 20 {
 				t.Fatalf("only %d statements", n)
 			}
+			killed := 0
 			for _, at := range points(n, 3) {
 				url := pgtest.Database(t)
-				before := s.ready(t, url)
+				want := s.ready(t, url)
 				cmd := exec.CommandContext(t.Context(), os.Args[0])
 				cmd.Env = append(os.Environ(), victimURL+"="+url, fmt.Sprintf("%s=%s/%d", victimMove, name, at))
 				out, err := cmd.CombinedOutput()
@@ -248,8 +285,10 @@ func TestKilledAtEveryStatement(t *testing.T) {
 				}
 				// What it had sent ends, one way or the other.
 				pgtest.Eventually(t, url, "SELECT count(*) = 0 FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'pgtender%' AND pid <> pg_backend_pid() AND state <> 'idle'")
-				s.after(t, url, before, fmt.Sprintf("killed at %d of %d", at, n))
+				s.after(t, url, want, fmt.Sprintf("killed at %d of %d", at, n))
+				killed++
 			}
+			t.Logf("killed at %d of %d points", killed, n)
 		})
 	}
 }
@@ -259,13 +298,13 @@ func TestServerKilledAtEveryStatement(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Private(t)
 	how := []devpg.Shutdown{devpg.Killed, devpg.Immediate}
-	round := 0
+	round, crashes := 0, 0
 	for name, s := range scenarios() {
 		n := s.statements(t)
 		for _, at := range points(n, 1) {
 			for _, manner := range how[round%2 : round%2+pgtest.Scaled(1, 2-round%2)] {
 				url := pgtest.DatabaseOn(t, server)
-				before := s.ready(t, url)
+				want := s.ready(t, url)
 				job, end, err := fused(t.Context(), url, &fuse{at: at, act: func() {
 					if err := server.Down(t.Context(), manner); err != nil {
 						t.Error(err)
@@ -279,11 +318,13 @@ func TestServerKilledAtEveryStatement(t *testing.T) {
 				if err := server.Up(t.Context(), nil); err != nil {
 					t.Fatal(err)
 				}
-				s.after(t, url, before, fmt.Sprintf("%s: server %v at %d of %d", name, manner, at, n))
+				s.after(t, url, want, fmt.Sprintf("%s: server %v at %d of %d", name, manner, at, n))
+				crashes++
 			}
 			if pgtest.Scaled(0, 1) == 0 {
 				round++
 			}
 		}
 	}
+	t.Logf("%d crashes of the server", crashes)
 }

@@ -137,9 +137,10 @@ func (j *Job) edgeOf(ctx context.Context, s *sweep) (upTo []string, err error) {
 }
 
 // limits are the settings of a batch's transactions: compiling a plan anew for each batch would cost more than it saves, and rows on their way
-// need no file while they fit into memory.
+// need no file while they fit into memory. Nobody waits for the disk at the end of each: a server that crashes takes a batch back as a whole, out of
+// both tables and the manifest, whoever has written since keeps it, since WAL has an order, and the entry in the ledger at the end of the run waits for all.
 func (s *sweep) limits(j *Job) string {
-	return fmt.Sprintf("SET LOCAL lock_timeout = %d; SET LOCAL statement_timeout = %d; SET LOCAL jit = off; SET LOCAL work_mem = '%dMB'",
+	return fmt.Sprintf("SET LOCAL lock_timeout = %d; SET LOCAL statement_timeout = %d; SET LOCAL jit = off; SET LOCAL work_mem = '%dMB'; SET LOCAL synchronous_commit = off",
 		j.Patience.LockTimeout.Milliseconds(), batchTimeout.Milliseconds(), batchMemory>>20)
 }
 
