@@ -2,6 +2,7 @@ package checks
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -40,7 +41,11 @@ func archiveLag(r *readings, l limits) Check {
 				}
 				for i := range sets {
 					if sets[i].Asked == a.Table {
-						out = append(out, partitionsLag(a, &sets[i], held[a.Table], r.env.Daemon.Location, l))
+						f := partitionsLag(a, &sets[i], held[a.Table], r.env.Daemon.Location, l)
+						if err := inDefault(ctx, tx, a, &sets[i], r.env.Daemon.Location, &f); err != nil {
+							return nil, err
+						}
+						out = append(out, f)
 					}
 				}
 			}
@@ -93,19 +98,79 @@ func partitionsLag(a config.Archive, s *parts.Set, held []hold, loc *time.Locati
 		lag = cut.Sub(s.Key.Instant(due[0].Upper.Time, loc)).Seconds()
 	}
 	f := lagFinding(a, s.Table, lag, times(l, length(a.Interval).Seconds()))
-	if len(due) == 0 && (kept > 0 || s.Default != nil) {
-		f.Message = "no partition older than " + a.After.Text + " is live"
-		if kept > 0 {
-			f.Message = fmt.Sprintf("no partition older than %s is live but %s, restored and held (`pgtender archive list`)", a.After.Text, many(int64(kept), "partition"))
-		}
-		if s.Default != nil {
-			f.Message += fmt.Sprintf("; rows in the DEFAULT partition %s are never archived, and are not looked at here", s.Default.Table)
-		}
+	if len(due) == 0 && kept > 0 {
+		f.Message = fmt.Sprintf("no partition older than %s is live but %s, restored and held (`pgtender archive list`)", a.After.Text, many(int64(kept), "partition"))
 	}
 	if len(due) > 0 {
 		f.Message += fmt.Sprintf("; %s, the oldest is %s", many(int64(len(due)), "partition"), due[0].Table)
 	}
 	return f
+}
+
+// smallDefault is the size of a DEFAULT partition that is read through without an index, in bytes.
+const smallDefault = 8 << 20
+
+// inDefault adds what the DEFAULT partition holds that is old enough: no job archives it. It takes half a second at most; what cannot be told by then is
+// said to be unknown, and is no trouble by itself: default_partition_rows counts what lies there.
+func inDefault(ctx context.Context, tx pgx.Tx, a config.Archive, s *parts.Set, loc *time.Location, f *Finding) error {
+	if s.Problem != nil || s.Default == nil {
+		return nil
+	}
+	old := fmt.Sprintf("%s < %s::%s", pg.Ident(s.Key.Column), pg.Literal(s.Key.Text(s.Key.At(s.Key.FromInstant(a.After.Before(s.Now, loc), loc)))), s.Key.Type)
+	inner, err := tx.Begin(ctx) // so that what fails here costs no more than this
+	if err != nil {
+		return err
+	}
+	defer inner.Rollback(context.WithoutCancel(ctx))
+	some, why, err := oldRows(ctx, inner, s, old)
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil:
+		why = err.Error()
+	}
+	switch {
+	case why != "":
+		f.Message += fmt.Sprintf("; whether its DEFAULT partition %s holds rows as old is not known: %s", s.Default.Table, why)
+	case some:
+		f.Message += fmt.Sprintf("; rows as old are in its DEFAULT partition %s, where no job archives them: make partitions for their times, or delete them", s.Default.Table)
+		f.Status = max(f.Status, Warning)
+		if f.Remedy == "" {
+			f.Remedy = fmt.Sprintf("SELECT date_trunc('%s', %s), count(*) FROM %s WHERE %s GROUP BY 1 ORDER BY 1;  -- what is there; then see the remedy of default_partition_rows",
+				a.Interval, pg.Ident(s.Key.Column), quoted(s.Default.Table), old)
+		}
+	}
+	return nil
+}
+
+// oldRows reports whether the DEFAULT partition has a row of the condition, or why that is not looked at.
+func oldRows(ctx context.Context, tx pgx.Tx, s *parts.Set, old string) (some bool, why string, err error) {
+	var readable, indexed, leaf bool
+	var size int64
+	_, err = tx.Exec(ctx, "SET LOCAL row_security = off; SET LOCAL statement_timeout = 500")
+	if err == nil {
+		err = tx.QueryRow(ctx, `
+			SELECT has_table_privilege(c.oid, 'SELECT'), coalesce(pg_relation_size(c.oid), 0), c.relkind = 'r', EXISTS (
+			         SELECT FROM pg_index i JOIN pg_attribute att ON att.attrelid = c.oid AND att.attnum = i.indkey[0]
+			          WHERE i.indrelid = c.oid AND i.indisvalid AND i.indpred IS NULL AND att.attname = $2)
+			  FROM pg_class c WHERE c.oid = $1`, s.Default.OID, s.Key.Column).Scan(&readable, &size, &leaf, &indexed)
+	}
+	switch {
+	case errors.Is(err, pgx.ErrNoRows): // gone since
+		return false, "", nil
+	case err != nil:
+		return false, "", err
+	case leaf && size == 0:
+		return false, "", nil
+	case !readable:
+		return false, "this role may not read it", nil
+	case !leaf:
+		return false, "it is divided further", nil
+	case !indexed && size > smallDefault:
+		return false, "it is large, and no index of it begins with " + s.Key.Column, nil
+	}
+	err = tx.QueryRow(ctx, fmt.Sprintf("SELECT EXISTS (SELECT FROM %s WHERE %s)", quoted(s.Default.Table), old)).Scan(&some)
+	return some, "", err
 }
 
 // lagFinding words a lag of seconds.
@@ -143,7 +208,7 @@ func rowsLag(ctx context.Context, tx pgx.Tx, a config.Archive, held []hold, loc 
 		return unknown, nil
 	case !indexed:
 		unknown.Message = fmt.Sprintf("its oldest row is not known: no index begins with %s", a.Column)
-		unknown.Remedy = fmt.Sprintf("CREATE INDEX CONCURRENTLY ON %s (%s);", quoted(a.Table), pg.Ident(a.Column))
+		unknown.Remedy = parts.IndexAdvice(a.Table, a.Column)
 		return unknown, nil
 	}
 	var now time.Time

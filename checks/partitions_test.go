@@ -254,7 +254,11 @@ func TestArchiveLag(t *testing.T) {
 	b.exec("CREATE TABLE public.late PARTITION OF public.events DEFAULT", "CREATE TABLE public.back PARTITION OF public.events FOR VALUES FROM ('2001-01-01') TO ('2001-01-02')",
 		`INSERT INTO pgtender.archived_partition (live_schema, live_table, archive_schema, archive_table, partition_schema, partition_name, lower_at, upper_at, gone_at, gone_how, detail)
 		VALUES ('public', 'events', 'public', 'a', 'public', 'back', '2001-01-01', '2001-01-02', now(), 'restored', '{"hold": true}')`)
-	b.want(check, "public.events", OK, "is live but 1 partition, restored and held", "the DEFAULT partition public.late are never archived")
+	b.want(check, "public.events", OK, "is live but 1 partition, restored and held")
+	b.exec("INSERT INTO public.events (at) VALUES ('1999-01-01'), (now() + interval '9 years')")
+	b.exec(b.want(check, "public.events", Warning, "rows as old are in its DEFAULT partition public.late").Remedy)
+	b.exec("DELETE FROM public.events WHERE at < '2000-01-01'")
+	b.want(check, "public.events", OK, "is live but 1 partition, restored and held")
 
 	b.exec("CREATE TABLE public.rows (at timestamptz)", "INSERT INTO public.rows VALUES (now() - interval '1 year 3 hours'), (now())")
 	f = b.want(check, "public.rows", Unknown, "no index begins with at")

@@ -3,13 +3,13 @@ package cli
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/spf13/cobra"
 
+	"github.com/pgtender/pgtender/internal/config"
 	"github.com/pgtender/pgtender/internal/parts"
 	"github.com/pgtender/pgtender/internal/pg"
 )
@@ -85,6 +85,8 @@ type archivedMove struct {
 
 	DroppedAt *time.Time `json:"dropped_at"` // for good, by drop_after; null: it was not
 	DroppedBy int64      `json:"dropped_by_run"`
+
+	Known bool `json:"rows_known"` // false: never counted, nor estimated by the planner; rows is 0 then
 }
 
 func (m archivedMove) stateText(loc *time.Location) string {
@@ -107,14 +109,17 @@ func (m archivedMove) rowsText() string {
 	if m.Exact {
 		return fmt.Sprint(m.Rows)
 	}
+	if !m.Known {
+		return "not counted"
+	}
 	return fmt.Sprintf("about %d", m.Rows)
 }
 
 // archivedMoves reads the manifest, in time order. A database that pgtender has not worked on yet has none.
 func archivedMoves(ctx context.Context, q pg.Querier, table string) ([]archivedMove, error) {
-	schema, name, qualified := strings.Cut(table, ".")
-	if !qualified {
-		schema, name = "", table
+	asked, err := tableFlag(table)
+	if err != nil {
+		return nil, err
 	}
 	rows, err := q.Query(ctx, `
 		SELECT live_schema || '.' || live_table, archive_schema || '.' || archive_table, partition_schema || '.' || partition_name,
@@ -122,10 +127,10 @@ func archivedMoves(ctx context.Context, q pg.Querier, table string) ([]archivedM
 		       coalesce(upper_bound, upper_at::text, CASE WHEN kind = 'rows' THEN detail->>'max_key' END, 'MAXVALUE'),
 		       coalesce(rows, 0), rows_exact, coalesce(bytes, 0), moved_at, coalesce(run_id, 0),
 		       gone_at IS NULL AND astray.how IS NOT NULL, CASE WHEN gone_at IS NULL THEN coalesce(astray.how, '') ELSE '' END, kind, coalesce(gone_how = 'restored', false),
-		       CASE WHEN gone_how = 'dropped' THEN gone_at END, coalesce((detail->>'dropped_by_run')::bigint, 0)
+		       CASE WHEN gone_how = 'dropped' THEN gone_at END, coalesce((detail->>'dropped_by_run')::bigint, 0), rows IS NOT NULL
 		FROM pgtender.archived_partition m`+parts.Astray+`
 		WHERE (gone_at IS NULL OR gone_how = 'dropped' OR gone_how = 'restored' AND detail ? 'hold') AND ($2 = '' OR live_table = $2) AND ($1 = '' OR live_schema = $1)
-		ORDER BY live_schema, live_table, upper_at, detail->>'min_key', id`, schema, name)
+		ORDER BY live_schema, live_table, upper_at, detail->>'min_key', id`, asked.Schema, asked.Name)
 	if err == nil {
 		moves, err := pgx.CollectRows(rows, pgx.RowToStructByPos[archivedMove])
 		if err == nil {
@@ -134,6 +139,18 @@ func archivedMoves(ctx context.Context, q pg.Querier, table string) ([]archivedM
 		return nil, manifestError(err)
 	}
 	return nil, manifestError(err)
+}
+
+// tableFlag reads the value of --table where no declaration is asked: without a schema, a table of that name in any. "" is every table.
+func tableFlag(text string) (config.Table, error) {
+	if text == "" {
+		return config.Table{}, nil
+	}
+	t, err := config.ParseTable(text, "")
+	if err != nil {
+		return t, fmt.Errorf("--table %s %w", text, err)
+	}
+	return t, nil
 }
 
 func manifestError(err error) error {

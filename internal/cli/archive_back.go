@@ -44,12 +44,12 @@ rows, and right after the move for a whole partition, when nobody writes to it a
 				return err
 			}
 			defer pool.Close()
-			schema, name, qualified := strings.Cut(tableName, ".")
-			if !qualified {
-				schema, name = "", tableName
+			asked, err := tableFlag(tableName)
+			if err != nil {
+				return err
 			}
 			list := []archive.Verdict{}
-			err = archive.Verify(cmd.Context(), pool, schema, name, func(v archive.Verdict) {
+			err = archive.Verify(cmd.Context(), pool, asked.Schema, asked.Name, func(v archive.Verdict) {
 				list = append(list, v)
 				if isTerminal(a.stderr) && format == "text" {
 					fmt.Fprintf(a.stderr, "%s: %s\n", v.Partition, v.State)
@@ -115,10 +115,10 @@ func (s *span) flags(cmd *cobra.Command, what string) {
 func (s *span) policy(env *config.Env) (config.Archive, error) {
 	var tables []string
 	for _, p := range env.Archives {
-		if s.tableName == p.Table.String() || s.tableName == p.Table.Name {
+		if p.Table.Named(s.tableName) {
 			return p, nil
 		}
-		tables = append(tables, p.Table.String())
+		tables = append(tables, p.Table.Arg())
 	}
 	if s.tableName == "" {
 		return config.Archive{}, fmt.Errorf("name the table: --table %s", strings.Join(tables, ", or "))

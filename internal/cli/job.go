@@ -111,15 +111,15 @@ job's name. A target that another process works on is waited for, then skipped.`
 
 // pick checks that the job and the target exist and returns the filter that selects them.
 func (w *workshop) pick(job, tableName string) (func(jobs.Task) bool, error) {
-	var names, targets []string
+	var names, known []string
 	matches := func(t jobs.Task) bool {
-		return t.Job == job && (tableName == "" || t.Target == tableName || strings.HasSuffix(t.Target, "."+tableName))
+		return t.Job == job && (tableName == "" || targets(t.Target, tableName))
 	}
 	found := 0
 	for _, t := range w.tasks {
 		names = append(names, t.Job)
 		if t.Job == job {
-			targets = append(targets, t.Target)
+			known = append(known, t.Target)
 		}
 		if matches(t) {
 			found++
@@ -129,15 +129,24 @@ func (w *workshop) pick(job, tableName string) (func(jobs.Task) bool, error) {
 	switch {
 	case found > 0:
 		return matches, nil
-	case len(targets) == 0 && slices.Contains(builtinJobs, job):
+	case len(known) == 0 && slices.Contains(builtinJobs, job):
 		return nil, fmt.Errorf("%s declares nothing for the job %q: add a block to the env, see docs/configuration.md", orNone(w.env.File), job)
-	case len(targets) == 0:
+	case len(known) == 0:
 		return nil, fmt.Errorf("there is no job %q in %s; its jobs are: %s", job, orNone(w.env.File), strings.Join(slices.Compact(names), ", "))
 	case len(targets) == 1 && targets[0] == "":
 		return nil, fmt.Errorf("the job %q has one run for all its tables: leave --table out", job)
 	default:
-		return nil, fmt.Errorf("the job %q has no target %q; its targets are: %s", job, tableName, strings.Join(targets, ", "))
+		return nil, fmt.Errorf("the job %q has no target %q; its targets are: %s", job, tableName, strings.Join(known, ", "))
 	}
+}
+
+// targets reports whether text means a task's target: schema.name, or the name alone; quoted as in atlas.hcl or not.
+func targets(target, text string) bool {
+	if target == text || strings.HasSuffix(target, "."+text) {
+		return true
+	}
+	asked, err := config.ParseTable(text, "")
+	return err == nil && (target == asked.String() || asked.Schema == "" && strings.HasSuffix(target, asked.String()))
 }
 
 var builtinJobs = []string{"partition", "archive", "refresh", "io", "analyze", "drift"}

@@ -26,6 +26,27 @@ func ParseTable(text, schema string) (Table, error) {
 	return Table{}, fmt.Errorf(`has %d parts: write name or schema.name, and a name with a dot in double quotes`, len(parts))
 }
 
+// Named reports whether text, as it is given to --table, means this table: its name with or without the schema, as it is or quoted as ParseTable
+// reads it.
+func (t Table) Named(text string) bool {
+	if text == t.Name || text == t.String() {
+		return true
+	}
+	got, err := ParseTable(text, t.Schema)
+	return err == nil && got == t
+}
+
+// Arg writes the table as one word for a shell, as --table takes it.
+func (t Table) Arg() string {
+	quoted := func(name string) string {
+		if strings.ContainsAny(name, `."`) || strings.TrimSpace(name) != name {
+			return `"` + strings.ReplaceAll(name, `"`, `""`) + `"`
+		}
+		return name
+	}
+	return pg.Word(quoted(t.Schema) + "." + quoted(t.Name))
+}
+
 // checkName says what is wrong with a name that is taken as it is, dots and quotes included.
 func checkName(name string) error {
 	_, err := splitName(`"` + strings.ReplaceAll(name, `"`, `""`) + `"`)

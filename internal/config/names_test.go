@@ -19,6 +19,20 @@ func TestParseTable(t *testing.T) {
 	}
 }
 
+func TestTableNamed(t *testing.T) {
+	odd := Table{"app", `it's "odd".`}
+	for text, want := range map[string]bool{`it's "odd".`: true, `"it's ""odd""."`: true, `app."it's ""odd""."`: true, `other."it's ""odd""."`: false, "odd": false, "": false} {
+		if got := odd.Named(text); got != want {
+			t.Errorf("%s: %v", text, got)
+		}
+	}
+	for table, want := range map[Table]string{{"public", "t"}: "public.t", {"app", "odd name"}: "'app.odd name'", odd: `'app."it'\''s ""odd""."'`, {"a.b", "c$"}: `'"a.b".c$'`} {
+		if got := table.Arg(); got != want {
+			t.Errorf("%v: %s, want %s", table, got, want)
+		}
+	}
+}
+
 func TestPatternMatch(t *testing.T) {
 	for _, c := range []struct {
 		pattern, schema, object string

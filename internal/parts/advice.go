@@ -12,6 +12,12 @@ import (
 	"github.com/pgtender/pgtender/internal/pg"
 )
 
+// IndexAdvice is the statement that gives a table an index that begins with its time column. An index that is built by hand alone is drift, which
+// apply takes away again.
+func IndexAdvice(t config.Table, column string) string {
+	return fmt.Sprintf("CREATE INDEX CONCURRENTLY ON %s (%s);  -- and declare it in the schema's sources, else it is drift and `pgtender apply` drops it", pg.Ident(t.Schema, t.Name), pg.Ident(column))
+}
+
 // facts are what the advice for a table that is not partitioned stands on.
 type facts struct {
 	Kind     string

@@ -16,6 +16,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -103,6 +104,7 @@ type pass struct {
 	later    []string
 	pointing []reference // foreign keys to the live table, which the policy bears
 	foretold []foretold
+	changed  []string // what came back and is not what was archived
 
 	expiredRows int64    // of expired, as the manifest counts them
 	proved      []string // partitions that were given a CHECK of their bounds
@@ -210,8 +212,7 @@ func (j *Job) open(ctx context.Context, policy config.Archive) (*pass, error) {
 	case p.live.Problem != nil:
 		return refuse(p.live.Problem.What, p.live.Problem.Advice)
 	case p.live.Table != policy.Table:
-		return refuse(fmt.Sprintf("it is not partitioned by time itself, but its branch %s is; archiving branches is not supported yet", p.live.Table),
-			"Take the archive block out.")
+		return refuse(fmt.Sprintf("it is not partitioned by time itself, but its branch %s is, and an archive has no branches", p.live.Table), branchAdvice(sets, policy))
 	case p.into.Problem != nil && p.into.Problem.Reason == parts.NoSuchTable:
 		return refuse(fmt.Sprintf("its archive %s does not exist", policy.Into), "`pgtender apply` creates it.")
 	case p.into.Problem != nil:
@@ -225,6 +226,17 @@ func (j *Job) open(ctx context.Context, policy config.Archive) (*pass, error) {
 			fmt.Sprintf("Detach it: ALTER TABLE %s DETACH PARTITION %s;", ident(p.into.Table), ident(p.into.Default.Table)))
 	}
 	return p, j.settle(ctx, p)
+}
+
+// branchAdvice says how a table is archived whose branches are partitioned by time: each for itself.
+func branchAdvice(sets []parts.Set, policy config.Archive) string {
+	var blocks []string
+	for _, s := range sets {
+		if s.Asked == policy.Table && s.Table != policy.Table {
+			blocks = append(blocks, s.Table.String())
+		}
+	}
+	return fmt.Sprintf("Give each branch a partition block of its own, with its own archive block, in place of that of %s: %s", policy.Table, strings.Join(blocks, ", "))
 }
 
 // moveAll moves the due partitions, or says what it would do.
@@ -273,7 +285,7 @@ func (p *pass) explain(run *jobs.Run, due []parts.Child, loc *time.Location) {
 		case slices.ContainsFunc(due, func(d parts.Child) bool { return d.OID == c.OID }):
 			continue
 		case p.held(c.Range) && c.Upper.Compare(p.edge) <= 0:
-			why = fmt.Sprintf("it was restored and is held; `pgtender archive release --table %s --from %s --to %s` lets it go again", pg.Word(p.live.Table.String()),
+			why = fmt.Sprintf("it was restored and is held; `pgtender archive release --table %s --from %s --to %s` lets it go again", p.live.Table.Arg(),
 				pg.Word(p.live.Key.Text(c.Lower)), pg.Word(p.live.Key.Text(c.Upper)))
 		case c.Pending:
 			why = fmt.Sprintf("its DETACH CONCURRENTLY was not finished: ALTER TABLE %s DETACH PARTITION %s FINALIZE;", ident(p.live.Table), ident(c.Table))

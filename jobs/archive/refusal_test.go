@@ -23,7 +23,7 @@ func TestRefusals(t *testing.T) {
 		"plain archive":     {"DROP TABLE public.t_archive; CREATE TABLE public.t_archive (LIKE public.t)", nil, []string{"public.t_archive cannot take partitions", "an ordinary table"}},
 		"other key":         {"DROP TABLE public.t_archive; CREATE TABLE public.t_archive (LIKE public.t, since date) PARTITION BY RANGE (since)", nil, []string{"partitioned by since date", "at timestamptz"}},
 		"archive's DEFAULT": {"CREATE TABLE public.d PARTITION OF public.t_archive DEFAULT", nil, []string{"DEFAULT partition, public.d", "DETACH PARTITION"}},
-		"branches":          {"DROP TABLE public.t CASCADE; CREATE TABLE public.t (x int, at timestamptz) PARTITION BY LIST (x); CREATE TABLE public.b PARTITION OF public.t DEFAULT PARTITION BY RANGE (at)", nil, []string{"branch public.b"}},
+		"branches":          {"DROP TABLE public.t CASCADE; CREATE TABLE public.t (x int, at timestamptz) PARTITION BY LIST (x); CREATE TABLE public.b PARTITION OF public.t DEFAULT PARTITION BY RANGE (at)", nil, []string{"branch public.b", "partition block of its own", ": public.b"}},
 		"referenced":        {"CREATE TABLE public.child (id bigint, at timestamptz, CONSTRAINT points FOREIGN KEY (id, at) REFERENCES public.t)", nil, []string{"public.child (points)"}},
 		"missing column":    {"ALTER TABLE public.t ADD extra text", nil, []string{"column extra: text in the live table, missing in the archive", "pgtender plan"}},
 		"surplus column":    {"ALTER TABLE public.t_archive ADD extra text", nil, []string{"column extra: missing in the live table, text in the archive"}},
@@ -84,5 +84,47 @@ func TestOneRefusalDoesNotHinderTheOthers(t *testing.T) {
 	}
 	if !strings.HasPrefix(r.Summary, "moved 2 partitions with 200 rows") {
 		t.Error(r.Summary)
+	}
+}
+
+// What would lose a row, or do something else with it, is refused, and moves nothing.
+func TestRowRefusals(t *testing.T) {
+	t.Parallel()
+	const plain = "CREATE TABLE public.t (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, at timestamptz, n int); CREATE TABLE public.t_archive (LIKE public.t INCLUDING ALL EXCLUDING IDENTITY); INSERT INTO public.t (at) SELECT now() - interval '2 years' FROM generate_series(1, 30);" +
+		"CREATE FUNCTION public.nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';"
+	for name, c := range map[string]struct {
+		setup string
+		words []string
+	}{
+		"trigger on DELETE":      {"CREATE TRIGGER audit AFTER DELETE ON public.t FOR EACH ROW EXECUTE FUNCTION public.nothing()", []string{"audit on public.t", "fire_triggers = true"}},
+		"rule":                   {"CREATE RULE keep AS ON DELETE TO public.t DO INSTEAD NOTHING", []string{"keep on public.t", "Drop the rule"}},
+		"trigger on the archive": {"CREATE TRIGGER swallow BEFORE INSERT ON public.t_archive FOR EACH ROW EXECUTE FUNCTION public.nothing()", []string{"swallow on public.t_archive", "Drop them"}},
+		"rule on the archive":    {"CREATE RULE swallow AS ON INSERT TO public.t_archive DO INSTEAD NOTHING", []string{"swallow on public.t_archive"}},
+		"heirs":                  {"CREATE TABLE public.heir (more int) INHERITS (public.t)", []string{"inherit", "heir"}},
+		"referenced":             {"CREATE TABLE public.child (id bigint, CONSTRAINT points FOREIGN KEY (id) REFERENCES public.t ON DELETE CASCADE); INSERT INTO public.child VALUES (1)", []string{"public.child (points)", `referenced = "wait"`}},
+		"by itself":              {"ALTER TABLE public.t ADD parent bigint CONSTRAINT up REFERENCES public.t; ALTER TABLE public.t_archive ADD parent bigint", []string{"public.t (up)"}},
+		"missing column":         {"ALTER TABLE public.t ADD extra text", []string{"column extra: text in the live table, missing in the archive", "pgtender plan"}},
+		"no archive":             {"DROP TABLE public.t_archive", []string{"public.t_archive does not exist", "`pgtender apply`"}},
+		"archive partitioned":    {"DROP TABLE public.t_archive; CREATE TABLE public.t_archive (LIKE public.t) PARTITION BY RANGE (at)", []string{"no ordinary table"}},
+		"key type":               {"ALTER TABLE public.t ALTER at TYPE text; ALTER TABLE public.t_archive ALTER at TYPE text", []string{"column at is of type text", "timestamptz, timestamp and date"}},
+		"no column":              {"ALTER TABLE public.t DROP at", []string{"no column at"}},
+		"no order":               {"ALTER TABLE public.t DROP CONSTRAINT t_pkey; ALTER TABLE public.t_archive DROP CONSTRAINT t_archive_pkey", []string{"no primary key", "CREATE INDEX CONCURRENTLY"}},
+		"same key":               {"INSERT INTO public.t_archive (id, at) VALUES (30, now() - interval '2 years')", []string{"t_archive_pkey", "The same key is in both tables"}},
+		"no privilege":           {"", []string{"permission denied", "pgtender grants"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, plain+c.setup)
+			if name == "no privilege" {
+				role := pgtest.Role(t, b.url, "GRANT USAGE ON SCHEMA public, pgtender TO {role}", "GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}", "GRANT ALL ON ALL TABLES IN SCHEMA pgtender TO {role}", "GRANT ALL ON ALL SEQUENCES IN SCHEMA pgtender TO {role}")
+				b.job.Pool = pgtest.Pool(t, role)
+			}
+			all := "SELECT (SELECT count(*) FROM public.t) || ' ' || coalesce((SELECT count(*)::text FROM pg_class, LATERAL (SELECT 1) x WHERE relname = 'child'), '') || ' ' || (SELECT count(*) FROM pgtender.archived_partition)"
+			before := b.one(all)
+			b.refused(plainPolicy(), c.words...)
+			if after := b.one(all); after != before {
+				t.Errorf("from %s to %s", before, after)
+			}
+		})
 	}
 }

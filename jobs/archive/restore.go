@@ -94,10 +94,14 @@ func (p *pass) restored(dry bool) jobs.Result {
 		}
 	}
 	p.reportRows(&r)
+	if len(p.changed) > 0 && len(done) > 0 {
+		r.Detail["changed"] = p.changed
+		done = append(done, "WARNING: not what was archived: "+strings.Join(p.changed, ", "))
+	}
 	r.Summary = strings.Join(done, "; ")
 	if !dry && len(done) > 0 {
 		r.Outcome = jobs.Success
-		r.Summary += "; held there until `pgtender archive release --table " + pg.Word(p.live.Table.String()) + "`"
+		r.Summary += "; held there until `pgtender archive release --table " + p.live.Table.Arg() + "`"
 	}
 	if r.Summary == "" {
 		r.Summary = "nothing was restored"
@@ -131,6 +135,9 @@ func (j *Job) restorePartitions(ctx context.Context, run *jobs.Run, p *pass, r p
 		if err := ctx.Err(); err != nil {
 			return err
 		}
+		if err := j.warnChanged(ctx, run, p, a); err != nil {
+			return err
+		}
 		i := slices.IndexFunc(p.live.Children, func(c parts.Child) bool { return c.Range == a.Range })
 		var err error
 		if i < 0 {
@@ -142,6 +149,32 @@ func (j *Job) restorePartitions(ctx context.Context, run *jobs.Run, p *pass, r p
 		if err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// warnChanged says when a partition of the archive does not hold what was moved into it. It comes back as it is: somebody may want just that.
+func (j *Job) warnChanged(ctx context.Context, run *jobs.Run, p *pass, a parts.Child) error {
+	var known bool
+	err := j.Pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pgtender.archived_partition WHERE gone_at IS NULL
+		AND (live_schema, live_table, archive_schema, archive_table, partition_schema, partition_name) = ($1, $2, $3, $4, $5, $6))`,
+		p.live.Table.Schema, p.live.Table.Name, p.into.Table.Schema, p.into.Table.Name, a.Table.Schema, a.Table.Name).Scan(&known)
+	switch {
+	case pg.Is(err, pg.UndefinedTable, pg.InvalidSchemaName):
+		return nil // a dry run, before anything was ever done
+	case err != nil:
+		return fmt.Errorf("look %s up in pgtender.archived_partition: %w", a.Table, err)
+	case !known:
+		run.Say("note: pgtender did not archive %s, so nothing tells whether it is as it was; it comes back as it is", a.Table)
+		return nil
+	}
+	v, err := verify(ctx, j.Pool, place{live: p.live.Table.String(), archive: p.into.Table, partition: a.Table})
+	if err != nil {
+		return fmt.Errorf("verify %s: %w", a.Table, err)
+	}
+	if v.Bad() {
+		run.Say("WARNING: %s is not what was moved into the archive: %s. It comes back as it is", a.Table, v.What)
+		p.changed = append(p.changed, fmt.Sprintf("%s (%s)", a.Table, v.What))
 	}
 	return nil
 }

@@ -197,6 +197,51 @@ func TestTheStraddlingPartitionIsRestored(t *testing.T) {
 	}
 }
 
+func TestAChangedMonthIsRestoredWithAWarning(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, liveTable)
+	b.mustRun(policy("t"))
+	b.exec("DELETE FROM public.t_archive WHERE id IN (SELECT id FROM public.m15 LIMIT 3)")
+	rec := &record{}
+	r, err := b.job.Restore(t.Context(), rec.run(false), policy("t"), b.time("public.month(-16)"), b.time("public.month(-14)"))
+	if err != nil || r.Outcome != jobs.Success {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	for _, text := range []string{rec.text(), r.Summary} {
+		if !strings.Contains(text, "public.m15") || !strings.Contains(text, "3 rows are missing") || !strings.Contains(text, "WARNING") || strings.Contains(text, "WARNING: public.m16") {
+			t.Error(text)
+		}
+	}
+}
+
+// The live side has an index on the time, and the archive nothing that gives its rows an order.
+func TestRowsWithoutAKeyAreRestored(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, `CREATE TABLE public.t (id int, at timestamptz); CREATE INDEX ON public.t (at); CREATE TABLE public.t_archive (LIKE public.t);
+		INSERT INTO public.t SELECT i, '2020-01-01 00:00+00'::timestamptz + i % 700 * interval '1 day' FROM generate_series(1, 20000) i`)
+	before := b.one(both)
+	b.mustRun(plainPolicy())
+	r, err := b.restore(plainPolicy(), "'2020-01-01 00:00+00'", "'2021-01-01 00:00+00'")
+	if err != nil || r.Outcome != jobs.Success {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	if got := b.one("SELECT concat_ws(' ', count(*) > 0, min(at) >= '2021-01-01 00:00+00') FROM public.t_archive"); got != "t t" {
+		t.Errorf("left in the archive: %s", got)
+	}
+	if b.one(both) != before {
+		t.Error("rows differ")
+	}
+	if r, err := b.restore(plainPolicy(), "'2021-01-01 00:00+00'", "'2023-01-01 00:00+00'"); err != nil {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	if got := b.one(counts); got[:8] != "20000 0 " {
+		t.Errorf("live, archived: %s", got)
+	}
+	if got := b.verdicts(); !slices.Equal(got, []string{"public.t_archive intact: it is empty: all that was moved into it has been brought back"}) {
+		t.Errorf("%q", got)
+	}
+}
+
 func TestVerifyTellsWhatChanged(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, liveTable)

@@ -196,13 +196,17 @@ func (t *transfer) arrange(policy config.Archive) error {
 		return fmt.Errorf("column %s of %s is gone", t.key.Column, t.from)
 	}
 	t.order = nil
-	if t.indexed {
+	switch {
+	case t.indexed:
 		t.order = append(t.order, t.facts.Columns[time])
-	} else if len(t.facts.Key) == 0 {
+	case len(t.facts.Key) == 0 && t.back && t.facts.Kind == "r":
+		// Nobody is to write to an archive, so where a row lies tells it from the others. It is read once, from the first page to the last.
+		t.order = []keyColumn{{Name: "ctid", Type: "tid"}}
+		return nil
+	case len(t.facts.Key) == 0:
 		return refusal(policy.Table, fmt.Sprintf("%s has no primary key and no index that begins with %s, so its old rows cannot be found in order", t.from, t.key.Column),
-			fmt.Sprintf("Build one: CREATE INDEX CONCURRENTLY ON %s (%s);", ident(t.from), pg.Ident(t.key.Column)))
-	}
-	if !t.indexed {
+			"Declare such an index in the schema's sources, and `pgtender apply` builds it, or build it yourself:\n"+parts.IndexAdvice(t.from, t.key.Column))
+	default:
 		t.order = t.facts.Key
 	}
 	return nil
@@ -281,6 +285,11 @@ func (t *transfer) edge(after []string, n int) string {
 	}
 	if len(where) == 0 {
 		where = []string{"true"}
+	}
+	if len(t.order) == 1 && t.order[0].Name == "ctid" {
+		// Rows come as they lie without being sorted, which would read the rest of the table for each batch; if they did not, the batch would only be larger.
+		return fmt.Sprintf("SELECT ARRAY[max(k)::text] FROM (SELECT x.ctid AS k FROM %s WHERE %s LIMIT %d) AS edge HAVING count(*) = %d",
+			t.source(), strings.Join(where, " AND "), n, n)
 	}
 	// The text is made of the one row outside: within, it would be made of each that OFFSET passes over.
 	var texts, names, order []string

@@ -241,8 +241,8 @@ func (j *Job) heed(ctx context.Context, run *jobs.Run, s *sweep) error {
 		s.lagSeen = time.Now()
 		var who string
 		var lag int64
-		// Standbys whose state this role may not see do not count.
-		err := j.Pool.QueryRow(ctx, `SELECT coalesce(nullif(application_name, ''), 'a standby'), pg_wal_lsn_diff(pg_current_wal_lsn(), coalesce(replay_lsn, flush_lsn, sent_lsn))::bigint
+		// Standbys whose state this role may not see do not count. What is inserted counts, since batches do not wait until it is written.
+		err := j.Pool.QueryRow(ctx, `SELECT coalesce(nullif(application_name, ''), 'a standby'), pg_wal_lsn_diff(pg_current_wal_insert_lsn(), coalesce(replay_lsn, flush_lsn, sent_lsn))::bigint
 			FROM pg_stat_replication WHERE state = 'streaming' AND sent_lsn IS NOT NULL ORDER BY 2 DESC LIMIT 1`).Scan(&who, &lag)
 		switch {
 		case errors.Is(err, pgx.ErrNoRows), err == nil && lag < j.lag():

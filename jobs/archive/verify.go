@@ -241,6 +241,9 @@ func (v *Verdict) look(ctx context.Context, tx pgx.Tx, p place, oid uint32, want
 		v.State, v.What = Changed, "as many rows, but others: the checksum over "+strings.Join(want.of, ", ")+" differs"
 	case sums:
 		v.State = Intact
+		if v.Found == 0 {
+			v.What = "it is empty: all that was moved into it has been brought back"
+		}
 	case len(lacks) > 0:
 		v.State, v.What = Counted, "the checksum covers columns that have changed since: "+strings.Join(lacks, ", ")
 	default:
