@@ -133,7 +133,7 @@ func (w *workshop) pick(job, tableName string) (func(jobs.Task) bool, error) {
 		return nil, fmt.Errorf("%s declares nothing for the job %q: add a block to the env, see docs/configuration.md", orNone(w.env.File), job)
 	case len(known) == 0:
 		return nil, fmt.Errorf("there is no job %q in %s; its jobs are: %s", job, orNone(w.env.File), strings.Join(slices.Compact(names), ", "))
-	case len(targets) == 1 && targets[0] == "":
+	case len(known) == 1 && known[0] == "":
 		return nil, fmt.Errorf("the job %q has one run for all its tables: leave --table out", job)
 	default:
 		return nil, fmt.Errorf("the job %q has no target %q; its targets are: %s", job, tableName, strings.Join(known, ", "))
