@@ -148,7 +148,7 @@ func (j *Job) makeLanding(ctx context.Context, run *jobs.Run, p *pass, c parts.C
 			return err
 		}
 		var owner string
-		if err := tx.QueryRow(ctx, "SELECT CASE WHEN relowner <> current_user::regrole THEN pg_get_userbyid(relowner) ELSE '' END FROM pg_class WHERE oid = $1", p.into.OID).Scan(&owner); err != nil {
+		if err := tx.QueryRow(ctx, "SELECT CASE WHEN pg_get_userbyid(relowner) <> current_user THEN pg_get_userbyid(relowner) ELSE '' END FROM pg_class WHERE oid = $1", p.into.OID).Scan(&owner); err != nil {
 			return err
 		}
 		make := []string{fmt.Sprintf("CREATE TABLE %s (LIKE %s INCLUDING ALL, CONSTRAINT %s CHECK (%s))", ident(name), ident(p.into.Table), parts.BoundsCheck, p.live.Key.Check(c.Range))}

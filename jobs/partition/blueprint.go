@@ -68,7 +68,7 @@ const blueprintQuery = `
 SELECT c.oid, json_build_object(
 	'Owner', pg_get_userbyid(c.relowner),
 	'SetOwner', pg_get_userbyid(c.relowner) <> current_user,
-	'OwnerLacks', c.relowner <> current_user::regrole AND NOT has_schema_privilege(c.relowner, c.relnamespace, 'CREATE')
+	'OwnerLacks', pg_get_userbyid(c.relowner) <> current_user AND NOT has_schema_privilege(c.relowner, c.relnamespace, 'CREATE')
 	              AND pg_has_role(c.relowner, 'MEMBER') AND NOT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user),
 	'Tablespace', coalesce((SELECT spcname FROM pg_tablespace WHERE oid = c.reltablespace), ''),
 	'Method', coalesce((SELECT amname FROM pg_am WHERE oid = c.relam), ''),
@@ -88,7 +88,7 @@ SELECT c.oid, json_build_object(
 	'Defaults', (SELECT json_agg(DISTINCT coalesce(r.rolname, ''))
 	             FROM pg_default_acl d CROSS JOIN aclexplode(d.defaclacl) a LEFT JOIN pg_roles r ON r.oid = a.grantee
 	             WHERE d.defaclobjtype = 'r' AND d.defaclnamespace IN (0, c.relnamespace)
-	               AND d.defaclrole = current_user::regrole AND a.grantee NOT IN (c.relowner, d.defaclrole)),
+	               AND pg_get_userbyid(d.defaclrole) = current_user AND a.grantee NOT IN (c.relowner, d.defaclrole)),
 	'StatTarget', EXISTS (SELECT FROM pg_statistic_ext WHERE stxrelid = c.oid AND stxstattarget IS NOT NULL),
 	'Exclude', EXISTS (SELECT FROM pg_constraint WHERE conrelid = c.oid AND contype = 'x'),
 	'Referenced', (SELECT json_agg(DISTINCT jsonb_build_object('Schema', n.nspname, 'Name', f.relname,
