@@ -71,7 +71,7 @@ func summarise(errs []error) []error {
 	refused, more := 0, []string{}
 	for _, err := range errs {
 		var refusal *Refusal
-		if n, ok := err.(*notMade); ok {
+		if n, ok := err.(*notMade); ok { //nolint:errorlint // one that is joined with another is told whole
 			key := n.cause.Error()
 			for _, name := range n.names {
 				key = strings.ReplaceAll(key, name.Name, "…")

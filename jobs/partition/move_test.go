@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/pgtender/pgtender/internal/config"
 	"github.com/pgtender/pgtender/internal/pg"
@@ -206,65 +205,6 @@ func TestManyRowsLeaveTheDefaultOfABranch(t *testing.T) {
 	b.clean()
 }
 
-// mortal is a process that dies just before one of its statements: it sends no further one.
-type mortal struct {
-	left atomic.Int64
-	dead context.Context
-}
-
-func (m *mortal) TraceQueryStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQueryStartData) context.Context {
-	if m.left.Add(-1) < 0 {
-		return m.dead
-	}
-	return ctx
-}
-
-func (m *mortal) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
-
-// Killed between any two statements of a move: nothing is lost, everybody goes on, and the next run does the work.
-func TestKilledWhileRowsLeaveTheDefault(t *testing.T) {
-	t.Parallel()
-	dead, cancel := context.WithCancel(t.Context())
-	cancel()
-	step := pgtest.Scaled(9, 1)
-	for first := 1; ; first += step {
-		b := newBench(t, withDefault+`INSERT INTO public.t (at, x) SELECT public.month(0) + i * interval '1 minute', i FROM generate_series(1, 1000) i;
-			INSERT INTO public.t (at, x) SELECT '2001-01-01 00:00+00', i FROM generate_series(1, 50) i`).aside()
-		m := &mortal{dead: dead}
-		cfg := b.pool.Config().Copy()
-		cfg.ConnConfig.Tracer = m
-		m.left.Store(1 << 40)
-		pool, err := pgxpool.NewWithConfig(t.Context(), cfg)
-		if err != nil {
-			t.Fatal(err)
-		}
-		victim := New(pool, time.UTC)
-		if err := pool.Ping(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		m.left.Store(int64(first))
-		_, err = victim.Run(t.Context(), (&record{}).run(false), policy("t", config.Month, 1))
-		died := m.left.Load() < 0
-		pool.Close()
-		if died && err == nil && first > 3 {
-			t.Logf("statement %d: it had done its work", first)
-		}
-		b.exec("INSERT INTO public.t (at, x) SELECT public.month(0), 0 FROM generate_series(1, 10); UPDATE public.t SET x = x + 1; DELETE FROM public.t WHERE x = 2")
-		want := b.one("SELECT concat_ws(' ', count(*), sum(x), sum(twice)) FROM public.t")
-		b.mustRun(policy("t", config.Month, 1))
-		if got := b.one("SELECT concat_ws(' ', count(*), sum(x), sum(twice)) FROM public.t"); got != want || b.one("SELECT count(*)::text FROM public.rest") != "49" {
-			t.Fatalf("statement %d: %s became %s", first, want, got)
-		}
-		b.clean()
-		if !died {
-			if first < 15 {
-				t.Errorf("a whole run took %d statements only", first)
-			}
-			return
-		}
-	}
-}
-
 // A reader that goes on for long holds up the last step, and no one else; another pgtender keeps away.
 func TestAMoveWaitsForAReader(t *testing.T) {
 	t.Parallel()
@@ -298,27 +238,6 @@ func (b *bench) moving(ctx context.Context) (reader *pgx.Conn, done chan error) 
 	}()
 	pgtest.Eventually(b.t, b.url, "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND relation = 'public.t'::regclass AND mode = 'AccessExclusiveLock')")
 	return reader, done
-}
-
-// A run that is told to stop drops the copy at once. What it cannot drop while a reader is there does nothing, and goes with the next run.
-func TestAMoveThatIsStopped(t *testing.T) {
-	t.Parallel()
-	b := newBench(t, withDefault+`INSERT INTO public.t (at, x) SELECT public.month(0), i FROM generate_series(1, 300) i`).aside()
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	reader, done := b.moving(ctx)
-	cancel()
-	pgtest.Eventually(t, b.url, "SELECT NOT EXISTS (SELECT FROM pg_class WHERE relname LIKE 'move%' AND relkind = 'p' OR relname LIKE 't\\_2%')")
-	b.exec("INSERT INTO public.t (at, x) VALUES (now(), 1001); DELETE FROM public.t WHERE x = 7")
-	b.execOn(reader, "COMMIT")
-	if err := <-done; !errors.Is(err, context.Canceled) {
-		t.Error(err)
-	}
-	b.mustRun(policy("t", config.Month, 1))
-	b.clean()
-	if got := b.one("SELECT count(*) || ' ' || (SELECT count(*) FROM public.rest) FROM public.t"); got != "300 0" {
-		t.Error(got)
-	}
 }
 
 // The range that now lies in is never refused while the DEFAULT partition is proved to have no row of it.
@@ -364,148 +283,4 @@ func TestDryRunOfAMove(t *testing.T) {
 	if got := b.one("SELECT count(*) || ' ' || (SELECT count(*) FROM public.rest) FROM public.t"); got != "300 0" {
 		t.Error(got)
 	}
-}
-
-// A statement that was under way when a move was given up goes on: what it writes to is dropped after it.
-func TestAStoppedMoveBreaksNoStatement(t *testing.T) {
-	t.Parallel()
-	b := newBench(t, withDefault+`INSERT INTO public.t (at, x) SELECT public.month(0), i FROM generate_series(1, 300) i`).aside()
-	b.job.Tidy = 500 * time.Millisecond
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	reader, done := b.moving(ctx)
-	writer, written := b.connect(), make(chan error, 1)
-	const insert = "INSERT INTO public.t (at, x) SELECT now(), i FROM generate_series(1, 2) i WHERE i = 1"
-	b.execOn(writer, insert) // its session knows the trigger's function now
-	b.exec("SELECT pg_advisory_lock(4711)")
-	go func() {
-		_, err := writer.Exec(context.WithoutCancel(ctx), insert+" OR pg_advisory_lock(4711)::text IS NOT NULL")
-		written <- err
-	}()
-	pgtest.Eventually(t, b.url, "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND objid = 4711)")
-	cancel()
-	if err := <-done; !errors.Is(err, context.Canceled) {
-		t.Error(err)
-	}
-	b.exec("SELECT pg_advisory_unlock(4711)")
-	if err := <-written; err != nil {
-		t.Errorf("a statement that was under way: %v", err)
-	}
-	b.execOn(reader, "COMMIT")
-	b.mustRun(policy("t", config.Month, 1))
-	b.clean()
-}
-
-// Even a few rows are not missed by a transaction whose snapshot is older than their move.
-func TestFewRowsAreSeenByAnOlderSnapshot(t *testing.T) {
-	t.Parallel()
-	b := newBench(t, withDefault+`INSERT INTO public.t (at, x) SELECT public.month(1), i FROM generate_series(1, 50) i`).aside()
-	older, done := b.connect(), make(chan error, 1)
-	b.execOn(older, "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT pg_current_snapshot()")
-	rec := &record{}
-	told := make(chan struct{}, 100)
-	run := rec.run(false)
-	say := run.Say
-	run.Say = func(format string, args ...any) {
-		say(format, args...)
-		if strings.Contains(format, "waits for transactions that began before") {
-			told <- struct{}{}
-		}
-	}
-	go func() {
-		_, err := b.job.Run(t.Context(), run, policy("t", config.Month, 1))
-		done <- err
-	}()
-	select {
-	case <-told:
-	case err := <-done:
-		done <- err
-	}
-	var n int
-	if err := older.QueryRow(t.Context(), "SELECT count(*) FROM public.t WHERE at >= public.month(1) AND at < public.month(2)").Scan(&n); err != nil || n != 50 {
-		t.Errorf("%d rows are seen of 50: %v", n, err)
-	}
-	b.execOn(older, "COMMIT")
-	if err := <-done; err != nil {
-		t.Error(err)
-	}
-	if got := b.one("SELECT count(*) || ' ' || (SELECT count(*) FROM public.rest) FROM public.t"); got != "50 0" {
-		t.Error(got)
-	}
-	b.clean()
-}
-
-// What is changed while a reader keeps the lock away is copied before, not under the lock; a transaction that began
-// before that finds it, too.
-func TestManyChangesWhileAMoveWaits(t *testing.T) {
-	t.Parallel()
-	b := newBench(t, withDefault+`INSERT INTO public.t (at, x) SELECT public.month(1), i FROM generate_series(1, 50) i`).aside()
-	b.job.Patience.Attempts = 1000
-	reader, older, done := b.connect(), b.connect(), make(chan error, 1)
-	b.execOn(reader, "BEGIN; SELECT count(*) FROM public.t")
-	rec := &record{}
-	told := make(chan struct{}, 100)
-	run := rec.run(false)
-	say := run.Say
-	run.Say = func(format string, args ...any) {
-		say(format, args...)
-		if strings.Contains(format, "waits for transactions that began before") {
-			told <- struct{}{}
-		}
-	}
-	go func() {
-		_, err := b.job.Run(t.Context(), run, policy("t", config.Month, 1))
-		done <- err
-	}()
-	pgtest.Eventually(t, b.url, "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND relation = 'public.t'::regclass AND mode = 'AccessExclusiveLock')")
-	b.exec("INSERT INTO public.t (at, x) SELECT public.month(1), i FROM generate_series(51, 3050) i; UPDATE public.t SET x = -x WHERE x > 3000")
-	b.execOn(older, "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT pg_current_snapshot()")
-	b.execOn(reader, "COMMIT")
-	select {
-	case <-told:
-	case err := <-done:
-		t.Fatalf("it did not wait for the older transaction: %v", err)
-	}
-	var n, negative int
-	if err := older.QueryRow(t.Context(), "SELECT count(*), count(*) FILTER (WHERE x < 0) FROM public.t").Scan(&n, &negative); err != nil || n != 3050 || negative != 50 {
-		t.Errorf("%d rows are seen, %d changed: %v", n, negative, err)
-	}
-	b.execOn(older, "COMMIT")
-	if err := <-done; err != nil {
-		t.Fatal(err)
-	}
-	if got := b.one("SELECT count(*) || ' ' || count(DISTINCT x) || ' ' || count(*) FILTER (WHERE x < 0) || ' ' || (SELECT count(*) FROM public.rest) FROM public.t"); got != "3050 3050 50 0" {
-		t.Error(got)
-	}
-	if said := strings.Join(rec.said, "\n"); !strings.Contains(said, "3050 changes of public.rest came meanwhile, and are copied before anybody is locked out") {
-		t.Error(said)
-	}
-	b.clean()
-}
-
-// What a run that is stopped cannot take away it names, with the command that does.
-func TestAStoppedMoveSaysWhatIsLeft(t *testing.T) {
-	t.Parallel()
-	b := newBench(t, withDefault+`INSERT INTO public.t (at, x) SELECT public.month(0), i FROM generate_series(1, 300) i`).aside()
-	b.job.Tidy = time.Millisecond
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	reader, done := b.moving(ctx)
-	cancel()
-	err := <-done
-	var left interface{ Left() string }
-	if !errors.Is(err, context.Canceled) || !errors.As(err, &left) {
-		t.Fatal(err)
-	}
-	for _, w := range []string{"pgtender_move", "public.rest", "pgtender job run partition --table public.t"} {
-		if !strings.Contains(err.Error(), w) || !strings.Contains(left.Left(), w) {
-			t.Errorf("%q is not in: %v", w, err)
-		}
-	}
-	if strings.Contains(err.Error(), "nothing was changed") {
-		t.Error(err)
-	}
-	b.execOn(reader, "COMMIT")
-	b.mustRun(policy("t", config.Month, 1))
-	b.clean()
 }
