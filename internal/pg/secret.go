@@ -43,7 +43,7 @@ func checkURL(connString string) error {
 }
 
 // noValue finds "user= password=x", which libpq and the library read as the user "password=x".
-var noValue = regexp.MustCompile(`(?i)=\s+(ssl)?password\s*=`)
+var noValue = regexp.MustCompile(`(?i)=[\s\v]+(ssl)?password[\s\v]*=`)
 
 // mayHoldAt are the parameters of a URL in whose values an @ is nothing strange.
 var mayHoldAt = []string{"application_name", "dbname", "options", "passfile", "password", "service", "servicefile", "sslcert", "sslkey", "sslpassword", "sslrootcert", "user"}
@@ -71,7 +71,7 @@ func badURL(connString string, err error) error {
 // What follows password= in a URL's query, and among key=value pairs.
 var (
 	passwordQuery = regexp.MustCompile(`(?is)password\s*=([^&]*)`)
-	passwordPair  = regexp.MustCompile(`(?is)password\s*=\s*(.*?)(?:\s[a-z_]+\s*=|$)`)
+	passwordPair  = regexp.MustCompile(`(?is)password[\s\v]*=[\s\v]*(.*?)(?:[\s\v][a-z_]+[\s\v]*=|$)`)
 )
 
 // mayBeSecret are the parts of a connection string that are a password, or may have been meant as one.
