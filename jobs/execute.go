@@ -33,12 +33,13 @@ type attempt struct {
 	task    *Task
 	trigger Trigger
 	at      time.Time // the scheduled time; zero: manual
+	leader  uint32    // the server process that must hold the leader's lock when the run begins; 0: none
 	say     func(format string, args ...any)
 	begun   func(id int64)
 }
 
 // begin starts a due task in the background.
-func (r *Runner) begin(held context.Context, d due) {
+func (r *Runner) begin(held context.Context, term *leader.Term, d due) {
 	t := &r.tasks[d.task]
 	ctx, cancel := context.WithCancelCause(held)
 	active := &activeRun{cancel: cancel}
@@ -47,7 +48,7 @@ func (r *Runner) begin(held context.Context, d due) {
 	r.status[d.task].Running = r.opt.Clock.Now()
 	r.mu.Unlock()
 	log := r.logger(t)
-	a := &attempt{r: r, task: t, trigger: d.trigger, at: d.at,
+	a := &attempt{r: r, task: t, trigger: d.trigger, at: d.at, leader: term.PID(),
 		say:   func(format string, args ...any) { log.Info(fmt.Sprintf(format, args...)) },
 		begun: func(id int64) { r.mu.Lock(); active.id = id; r.mu.Unlock() }}
 	go func() {
@@ -60,6 +61,7 @@ func (r *Runner) begin(held context.Context, d due) {
 		}
 		delete(r.active, d.task)
 		r.status[d.task].Running = time.Time{}
+		r.over = append(r.over, runOver{d, e.covers})
 		r.mu.Unlock()
 		if !e.void {
 			r.complete(d.task, d.trigger, d.at, rep, e)
@@ -153,7 +155,7 @@ func (a *attempt) tryEnter(ctx context.Context, rep *Report) (session *leader.Se
 		err = session.Do(ctx, func(ctx context.Context, conn *pgx.Conn) error { return a.r.reconcile(ctx, conn) })
 	}
 	if err == nil && busy == "" {
-		rep.Run, err = a.r.ledger.begin(ctx, session, a.task, a.trigger, a.at)
+		rep.Run, err = a.r.ledger.begin(ctx, session, a.task, a.trigger, a.at, a.leader)
 	}
 	if err != nil {
 		session.Close()
@@ -246,7 +248,7 @@ func (a *attempt) lock(ctx context.Context, session *leader.Session) (busy strin
 // is not served. When it was told to stop, nothing is worth noting.
 func (a *attempt) neverBegan(ctx context.Context, rep *Report, err error) ending {
 	rep.Err = fmt.Errorf("not begun: %w", err)
-	e := ending{Result: Result{Outcome: Failure}, Err: rep.Err.Error(), void: ctx.Err() != nil}
+	e := ending{Result: Result{Outcome: Failure}, Err: rep.Err.Error(), void: ctx.Err() != nil || errors.Is(err, errNotLeading)}
 	if !e.void {
 		rep.Run = a.note(e)
 	}

@@ -37,6 +37,7 @@ func (r *Runner) lead(stop, held context.Context, term *leader.Term) {
 	q := newQueue(r.tasks, r.opt.MaxParallel)
 	r.adopt(q)
 	defer r.setNext(nil, nil)
+	r.hear(nil)
 	for {
 		r.release(q)
 		r.take(q, dues)
@@ -47,6 +48,7 @@ func (r *Runner) lead(stop, held context.Context, term *leader.Term) {
 		if !r.await(stop, held, tt) {
 			break
 		}
+		r.hear(tt)
 		dues = tt.collect(r.opt.Clock.Now().In(r.opt.Location))
 	}
 	if held.Err() == nil {
@@ -61,6 +63,21 @@ func (r *Runner) take(q *queue, dues []due) {
 	}
 	for _, d := range q.add(dues) {
 		r.side.Go(func() { r.skip(d) })
+	}
+}
+
+// hear tells the timetable, if any, of the runs that have ended: an earlier term's are in the ledger.
+func (r *Runner) hear(tt *timetable) {
+	r.mu.Lock()
+	over := r.over
+	r.over = nil
+	r.mu.Unlock()
+	if tt == nil {
+		return
+	}
+	now := r.opt.Clock.Now().In(r.opt.Location)
+	for _, o := range over {
+		tt.ended(o.due, o.served, now)
 	}
 }
 
@@ -80,7 +97,7 @@ func (r *Runner) dispatch(stop, held context.Context, term *leader.Term, q *queu
 	}
 	for _, d := range ready {
 		q.begin(d.task)
-		r.begin(held, d)
+		r.begin(held, term, d)
 	}
 	return true
 }

@@ -38,17 +38,29 @@ type execer interface {
 	pg.Querier
 }
 
+// leaderLock is the name of the lock that the leader holds.
+const leaderLock = "leader"
+
 func runLock(id int64) string { return fmt.Sprintf("run %d", id) }
 
-// begin writes the row of a run that is about to begin. The session holds the run's lock from before the row can be
+// errNotLeading is a scheduled run that came to begin when another daemon leads: this process had been asleep.
+var errNotLeading = errors.New("this daemon no longer leads")
+
+// begin writes the row of a run that is about to begin, if the server process leads (0: whoever does). The session holds the run's lock from before the row can be
 // seen until the run ends, by whatever cause: a row without an outcome whose lock is free is a dead one.
-func (l *ledger) begin(ctx context.Context, session *leader.Session, t *Task, trigger Trigger, at time.Time) (id int64, err error) {
+func (l *ledger) begin(ctx context.Context, session *leader.Session, t *Task, trigger Trigger, at time.Time, leads uint32) (id int64, err error) {
 	err = session.Do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
 			err := tx.QueryRow(ctx, `
 				INSERT INTO pgtender.run (job, target, trigger, scheduled_for, instance, backend_pid, backend_start)
-				SELECT $1, $2, $3, $4, $5, pid, backend_start FROM pg_stat_get_activity(pg_backend_pid()) RETURNING id`,
-				t.Job, t.Target, string(trigger), orNull(at), l.instance).Scan(&id)
+				SELECT $1, $2, $3, $4, $5, pid, backend_start FROM pg_stat_get_activity(pg_backend_pid())
+				WHERE $6 = 0 OR EXISTS (SELECT FROM pg_locks WHERE pid = $6 AND locktype = 'advisory' AND granted AND objsubid = 1
+				    AND (classid::bigint << 32 | objid::bigint) = $7 AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))
+				RETURNING id`,
+				t.Job, t.Target, string(trigger), orNull(at), l.instance, int32(leads), pg.LockKey(leaderLock)).Scan(&id)
+			if errors.Is(err, pgx.ErrNoRows) {
+				return errNotLeading
+			}
 			if err != nil {
 				return err
 			}

@@ -91,7 +91,7 @@ func (o *Options) complete() {
 		}
 		o.Instance = fmt.Sprintf("%s/%d/%s", host, os.Getpid(), rand.Text()[:6])
 	}
-	o.Leadership.URL, o.Leadership.Name, o.Leadership.Log = o.URL, "leader", o.Log
+	o.Leadership.URL, o.Leadership.Name, o.Leadership.Log = o.URL, leaderLock, o.Log
 }
 
 // Runner runs tasks on their schedules while this process leads, or once by hand.
@@ -111,7 +111,14 @@ type Runner struct {
 	mu     sync.Mutex
 	ended  bool // Run is over, though not every job need be
 	status []TaskStatus
+	over   []runOver          // runs that have ended and that the schedule has not heard of
 	active map[int]*activeRun // by task; outlives a term of leadership when a job does not heed its context
+}
+
+// runOver is the end of a scheduled run.
+type runOver struct {
+	due
+	served bool
 }
 
 type activeRun struct {

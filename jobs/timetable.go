@@ -29,9 +29,20 @@ type timetable struct {
 	schedules []cron.Schedule
 	next      []time.Time // zero: never
 	seen      time.Time   // the latest now
+	unserved  map[int]unserved
+}
+
+// unserved is a scheduled time whose run could not be begun, or was cut off: the next scheduled time may be a year away.
+type unserved struct {
+	due
+	retry time.Time // when it is due once more
+	pause time.Duration
 }
 
 const (
+	// A time that was not served is due once more after firstRetry, then twice as long, up to maxRetry.
+	firstRetry = 15 * time.Second
+	maxRetry   = 10 * time.Minute
 	// clockStep is how far back the clock may seem to go without being taken for set anew.
 	clockStep = time.Minute
 	// foresight is how far ahead of this clock another daemon's may be.
@@ -42,7 +53,7 @@ const (
 // once, what has a scheduled time between its covered one and now. covered is, for each task, up to when
 // the ledger says its schedule is served. A task without a schedule is never due.
 func newTimetable(schedules []cron.Schedule, covered []time.Time, atStart []bool, now time.Time) (*timetable, []due) {
-	tt := &timetable{schedules: schedules, next: make([]time.Time, len(schedules)), seen: now}
+	tt := &timetable{schedules: schedules, next: make([]time.Time, len(schedules)), seen: now, unserved: map[int]unserved{}}
 	var dues []due
 	for i, s := range schedules {
 		at := now.Truncate(time.Second)
@@ -86,11 +97,31 @@ func (tt *timetable) collect(now time.Time) []due {
 	tt.seen = now
 	var dues []due
 	for i := range tt.schedules {
+		u, retries := tt.unserved[i]
 		if d, ok := tt.pass(i, now); ok {
 			dues = append(dues, d)
+			u.retry = time.Time{} // this run serves the earlier time, too
+		} else if retries && !u.retry.IsZero() && !u.retry.After(now) {
+			dues = append(dues, u.due)
+			u.retry = time.Time{}
+		}
+		if retries {
+			tt.unserved[i] = u
 		}
 	}
 	return dues
+}
+
+// ended takes in how a run went. What was not served is due once more after a pause that doubles with each attempt.
+func (tt *timetable) ended(d due, served bool, now time.Time) {
+	if served {
+		delete(tt.unserved, d.task)
+		return
+	}
+	u := tt.unserved[d.task]
+	u.pause = min(max(2*u.pause, firstRetry), maxRetry)
+	u.due, u.trigger, u.retry = d, CatchUp, now.Add(u.pause)
+	tt.unserved[d.task] = u
 }
 
 // pass moves one task's next time beyond now.
@@ -113,6 +144,11 @@ func (tt *timetable) wake() time.Time {
 	for _, t := range tt.next {
 		if !t.IsZero() && (earliest.IsZero() || t.Before(earliest)) {
 			earliest = t
+		}
+	}
+	for _, u := range tt.unserved {
+		if !u.retry.IsZero() && (earliest.IsZero() || u.retry.Before(earliest)) {
+			earliest = u.retry
 		}
 	}
 	return earliest

@@ -129,3 +129,50 @@ func TestQueue(t *testing.T) {
 		t.Fatalf("waiting and running: %s", got)
 	}
 }
+
+// A time that was not served is due again, after pauses that double, until it is served or a later time comes.
+func TestUnservedTimesAreDueAgain(t *testing.T) {
+	t.Parallel()
+	start := at("2026-08-05 03:29:00")
+	tt, _ := newTimetable([]cron.Schedule{parse(t, "30 3 * * *", time.UTC)}, []time.Time{start}, []bool{false}, start)
+	collect := func(now time.Time) string {
+		var got []string
+		for _, d := range tt.collect(now) {
+			got = append(got, d.at.Format(time.DateTime)+" "+string(d.trigger))
+		}
+		return strings.Join(got, ", ")
+	}
+	now := at("2026-08-05 03:30:00")
+	if got := collect(now); got != "2026-08-05 03:30:00 schedule" {
+		t.Fatal(got)
+	}
+	d := due{0, now, OnSchedule}
+	for _, pause := range []time.Duration{15, 30, 60, 120, 240, 480, 600, 600} {
+		tt.ended(d, false, now)
+		if wake := tt.wake(); !wake.Equal(now.Add(pause * time.Second)) {
+			t.Errorf("after %s it wakes at %s", now, wake)
+		}
+		if got := collect(now.Add(pause*time.Second - time.Second)); got != "" {
+			t.Errorf("too early: %s", got)
+		}
+		now = now.Add(pause * time.Second)
+		if got := collect(now); got != "2026-08-05 03:30:00 catch-up" {
+			t.Errorf("at %s: %q", now, got)
+		}
+		if got := collect(now); got != "" {
+			t.Errorf("twice: %s", got)
+		}
+	}
+	// The next day's run serves the day before, too.
+	tt.ended(d, false, at("2026-08-06 03:29:55"))
+	if got := collect(at("2026-08-06 03:30:00")); got != "2026-08-06 03:30:00 schedule" {
+		t.Error(got)
+	}
+	if got := collect(at("2026-08-06 03:40:00")); got != "" {
+		t.Errorf("an old time comes again: %s", got)
+	}
+	tt.ended(due{0, at("2026-08-06 03:30:00"), OnSchedule}, true, at("2026-08-06 03:31:00"))
+	if wake := tt.wake(); !wake.Equal(at("2026-08-07 03:30:00")) {
+		t.Errorf("served, and it wakes at %s", wake)
+	}
+}

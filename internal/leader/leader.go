@@ -84,6 +84,9 @@ type Term struct{ session *Session }
 // process may have been stopped for a minute between two of its instructions.
 func (t *Term) Confirm(ctx context.Context) error { return t.session.Ping(ctx) }
 
+// PID is the server process of the session that holds the lock, for statements that must be done by a leader or not at all.
+func (t *Term) PID() uint32 { return t.session.PID() }
+
 // Run stands for leadership, and calls work each time it is won, with a context that ends at once
 // when it is lost and that does not end with ctx: at ctx's end work winds up by itself, still as the
 // leader, and returns. When work returns, leadership is given back. Run returns when ctx has
