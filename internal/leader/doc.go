@@ -20,6 +20,20 @@
 // leader whose network went silent gives up after eight seconds at most. The server ends a leader's session that has
 // been silent for twelve (idle_session_timeout): then another takes over, although the first may be stopped, and
 // not dead. In this order no two believe to lead at the same time, unless the first is stopped altogether; when it
-// wakes, Confirm, which the runner calls before it begins anything, asks the server first. What was
-// under way when it was stopped is still guarded by the run's own session and its lock on the object.
+// wakes, Confirm, which the runner calls before it begins anything, asks the server first.
+//
+// A process may be stopped between any two instructions, so Confirm alone proves nothing of the next moment. The authority is the database:
+//
+//   - A scheduled run begins with its row in the ledger, which one statement writes only while the server process of this
+//     term (Term.PID) holds the leader's lock. Whoever sleeps before that begins nothing.
+//   - What was under way when the process was stopped stays its own: its run has a session with the lock on the object, which outlives
+//     the term. Another daemon skips that object, and tries again soon.
+//   - When that session is lost as well (a frozen machine, a cut network), the server ends all of the run's sessions by TCP within some
+//     eleven seconds, and what they had not committed is rolled back. The next run first completes the rows of runs
+//     whose session is gone; a run whose row is completed cannot commit its result any more.
+//   - In the moment between the two, transactions of both may meet. Each job's transactions are right beside another's: the fault
+//     matrix (internal/cli, kind "overtaken") lets another process do the work at every statement of every job.
+//
+// A failover changes nothing of this: the new primary knows no lock of the old one, and a session on the old one, should it live on as a
+// split brain, is on a server whose fencing is the cluster's business.
 package leader
