@@ -40,7 +40,7 @@ func (r *Runner) lead(stop, held context.Context, term *leader.Term) {
 	r.hear(nil)
 	for {
 		r.release(q)
-		r.take(q, dues)
+		r.take(held, term, q, dues)
 		if !r.dispatch(stop, held, term, q) {
 			break
 		}
@@ -57,11 +57,15 @@ func (r *Runner) lead(stop, held context.Context, term *leader.Term) {
 }
 
 // take puts what is due into the queue and notes what overlaps.
-func (r *Runner) take(q *queue, dues []due) {
+func (r *Runner) take(held context.Context, term *leader.Term, q *queue, dues []due) {
 	if len(dues) == 0 {
 		return
 	}
-	for _, d := range q.add(dues) {
+	overlapping := q.add(dues)
+	if len(overlapping) == 0 || term.Confirm(held) != nil { // after a sleep they are another's
+		return
+	}
+	for _, d := range overlapping {
 		r.side.Go(func() { r.skip(d) })
 	}
 }
