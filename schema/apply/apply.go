@@ -16,6 +16,7 @@ import (
 // Options say what to run, and how.
 type Options struct {
 	URL      string
+	Conn     *pgx.Conn // a session to use in place of one of its own; its settings change
 	Plan     *plan.Plan
 	Declared *catalog.Snapshot // what the plan leads to
 	Scope    catalog.Scope     // what to read the database by
@@ -82,10 +83,12 @@ func Run(ctx context.Context, o Options) (Report, error) {
 	r := &runner{Options: o}
 	r.defaults()
 	var err error
-	if r.conn, err = pg.Dedicated(ctx, o.URL, ""); err != nil {
-		return Report{}, err
+	if r.conn = o.Conn; r.conn == nil {
+		if r.conn, err = pg.Dedicated(ctx, o.URL, ""); err != nil {
+			return Report{}, err
+		}
+		defer func() { r.conn.Close(context.WithoutCancel(ctx)) }()
 	}
-	defer func() { r.conn.Close(context.WithoutCancel(ctx)) }()
 	err = r.run(ctx)
 	r.report.Elapsed = time.Since(start)
 	return r.report, err

@@ -1,9 +1,12 @@
 package plan_test
 
 import (
+	"context"
+	"errors"
 	"flag"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -11,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/pgtender/pgtender/internal/pgtest"
+	"github.com/pgtender/pgtender/internal/state"
 	"github.com/pgtender/pgtender/schema/apply"
 	"github.com/pgtender/pgtender/schema/catalog"
 	"github.com/pgtender/pgtender/schema/desired"
@@ -29,23 +33,26 @@ var update = flag.Bool("update", false, "write the golden plans")
 //	oneway       optional: says why the way back from new to old is not tried
 //
 // It asserts that the plan leads to the catalog of a database loaded straight from new, that a second plan is empty,
-// and that the way back works.
+// that the way back works, and that each statement locks and rewrites what the plan says (see TestClaims for the rest).
 func TestCases(t *testing.T) {
 	t.Parallel()
+	lab := newBenches(t)
 	for _, dir := range caseDirs(t) {
 		t.Run(filepath.Base(dir), func(t *testing.T) {
 			t.Parallel()
-			c := openCase(t, dir)
+			c := openCase(t, dir, lab)
 			p := c.plan(t, c.live, c.declared)
 			c.golden(t, p)
-			c.apply(t, p, c.declared)
+			after := c.apply(t, p, c.declared)
 			c.check(t)
-			if _, err := os.Stat(filepath.Join(dir, "oneway")); err == nil {
+			if exists(filepath.Join(dir, "oneway")) {
 				return
 			}
 			c.live.Unmanaged = nil // refused in sources, and none of them is missing
-			back := c.plan(t, read(t, c.db, c.scope), c.live)
-			c.apply(t, back, c.live)
+			c.apply(t, c.plan(t, after, c.live), c.live)
+			if len(p.Partitions) == 0 { // those that went with their table did not come back with it
+				c.observe(t, p)
+			}
 		})
 	}
 }
@@ -67,15 +74,14 @@ type testCase struct {
 	result         *desired.Result
 }
 
-func openCase(t *testing.T, dir string) *testCase {
-	c := &testCase{dir: dir, url: pgtest.Database(t)}
+func openCase(t *testing.T, dir string, lab benches) *testCase {
+	c := &testCase{dir: dir, url: pgtest.DatabaseFrom(t, stateTemplate(t))}
 	c.db = pgtest.Session(t, c.url)
 	load(t, c.db, filepath.Join(dir, "old.sql"))
-	if _, err := os.Stat(filepath.Join(dir, "data.sql")); err == nil {
+	if exists(filepath.Join(dir, "data.sql")) {
 		load(t, c.db, filepath.Join(dir, "data.sql"))
 	}
 	c.scope = catalog.Scope{Schemas: []string{"public", "app", "old"}, Policies: partitioned(t, c.db)}
-	c.live = read(t, c.db, c.scope)
 	if source := declaredSource(t, dir); source != "" {
 		c.sources = desired.Options{TargetURL: c.url, DevURL: pgtest.Database(t), Sources: []desired.Source{{Path: source, Raw: source}}}
 		result, err := desired.Load(t.Context(), c.sources)
@@ -87,13 +93,61 @@ func openCase(t *testing.T, dir string) *testCase {
 		}
 		c.result, c.declared = result, result.Snapshot
 		c.scope = result.Scope
-		c.live = read(t, c.db, c.scope)
-		return c
+	} else {
+		c.declared = lab.straight(t, filepath.Join(dir, "new.sql"), c.scope)
 	}
-	straight := pgtest.Session(t, pgtest.Database(t))
-	load(t, straight, filepath.Join(dir, "new.sql"))
-	c.declared = read(t, straight, c.scope)
+	c.live = read(t, c.db, c.scope)
 	return c
+}
+
+// stateTemplate is a database in which a plan has been applied before, so that pgtender's schema is there.
+func stateTemplate(t *testing.T) string {
+	t.Helper()
+	return pgtest.Template(t, "plan_state", func(url string) error {
+		conn, err := pgx.Connect(context.Background(), url)
+		if err != nil {
+			return err
+		}
+		defer conn.Close(context.Background())
+		return state.Ensure(context.Background(), conn)
+	})
+}
+
+// benches are sessions in empty databases of their own, in which files are loaded and forgotten.
+type benches chan *pgx.Conn
+
+func newBenches(t *testing.T) benches {
+	out := make(benches, runtime.GOMAXPROCS(0))
+	for range cap(out) {
+		out <- pgtest.Session(t, pgtest.Database(t))
+	}
+	return out
+}
+
+// straight is the catalog of a database that is loaded straight from the file.
+func (b benches) straight(t *testing.T, file string, scope catalog.Scope) *catalog.Snapshot {
+	t.Helper()
+	conn := <-b
+	defer func() { b <- conn }()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out *catalog.Snapshot
+	forgotten := errors.New("forgotten")
+	err = pgx.BeginFunc(t.Context(), conn, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(t.Context(), "SET LOCAL search_path = public; "+string(text)); err != nil {
+			return err
+		}
+		if out, err = catalog.Read(t.Context(), tx, scope); err != nil {
+			return err
+		}
+		return forgotten
+	})
+	if !errors.Is(err, forgotten) {
+		t.Fatalf("%s: %v", file, err)
+	}
+	return out
 }
 
 // declaredSource is the file that must be read as a source: HCL, or SQL with directives.
@@ -171,20 +225,21 @@ func text(t *testing.T, p *plan.Plan) string {
 	return out.String()
 }
 
-// apply runs the plan with all hazards and holds the result against the declared catalog.
-func (c *testCase) apply(t *testing.T, p *plan.Plan, declared *catalog.Snapshot) {
+// apply runs the plan with all hazards, holds the result against the declared catalog, and returns it.
+func (c *testCase) apply(t *testing.T, p *plan.Plan, declared *catalog.Snapshot) *catalog.Snapshot {
 	t.Helper()
-	_, err := apply.Run(t.Context(), apply.Options{URL: c.url, Plan: p, Declared: declared, Scope: c.scope, AllowHazards: plan.HazardNames()})
+	_, err := apply.Run(t.Context(), apply.Options{URL: c.url, Conn: c.db, Plan: p, Declared: declared, Scope: c.scope, AllowHazards: plan.HazardNames()})
 	if err != nil {
 		t.Fatalf("%v\n%s", err, text(t, p))
 	}
-	after := read(t, c.db, c.scope)
+	after := read(t, c.db, c.scope) // though apply has done so
 	if d := catalog.Diff(after, declared); len(d) > 0 {
 		t.Fatalf("still differs: %v\n%s", d, text(t, p))
 	}
 	if again := c.plan(t, after, declared); !again.Empty() {
 		t.Errorf("the second plan is not empty:\n%s", text(t, again))
 	}
+	return after
 }
 
 func (c *testCase) check(t *testing.T) {
