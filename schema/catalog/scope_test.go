@@ -124,7 +124,6 @@ func without(list []string, prefix string) []string {
 func notCompared() []struct{ sql, want string } {
 	return []struct{ sql, want string }{
 		{"CREATE TYPE r; CREATE FUNCTION can(r) RETURNS r LANGUAGE internal IMMUTABLE STRICT AS 'int4range_canonical'; CREATE TYPE r AS RANGE (subtype = integer, canonical = can)", "range type with a canonical function public.r"},
-		{"CREATE AGGREGATE a(ORDER BY anyelement) (sfunc = ordered_set_transition, stype = internal, finalfunc = mode_final, finalfunc_extra)", "ordered-set aggregate public.a(anyelement)"},
 		{"CREATE TYPE s", "shell type public.s"},
 		{"CREATE TYPE b; CREATE FUNCTION b_in(cstring) RETURNS b LANGUAGE internal IMMUTABLE STRICT AS 'int4in'; CREATE FUNCTION b_out(b) RETURNS cstring LANGUAGE internal IMMUTABLE STRICT AS 'int4out'; CREATE TYPE b (input = b_in, output = b_out, like = integer)", "base type public.b"},
 		{"CREATE TYPE c AS (a integer); CREATE TABLE t OF c", "typed table public.t"},

@@ -33,8 +33,6 @@ func inSchemas() []string {
 			FROM pg_operator o JOIN pg_namespace n ON n.oid = o.oprnamespace WHERE n.nspname = ANY($1) AND ` + notMember("pg_operator", "o.oid"),
 		simple("operator class", "pg_opclass", "opcname", "opcnamespace"),
 		simple("operator family", "pg_opfamily", "opfname", "opfnamespace"),
-		`SELECT 'ordered-set aggregate', n.nspname::text, p.proname || '(' || oidvectortypes(p.proargtypes) || ')' FROM pg_aggregate a JOIN pg_proc p ON p.oid = a.aggfnoid
-			JOIN pg_namespace n ON n.oid = p.pronamespace WHERE n.nspname = ANY($1) AND a.aggkind <> 'n' AND ` + notMember("pg_proc", "p.oid"),
 		simple("conversion", "pg_conversion", "conname", "connamespace"),
 		simple("text search configuration", "pg_ts_config", "cfgname", "cfgnamespace"),
 		simple("text search dictionary", "pg_ts_dict", "dictname", "dictnamespace"),
@@ -45,7 +43,8 @@ func inSchemas() []string {
 			notMember("pg_class", "c.oid") + ` AND (` +
 			differs("c.relacl", "acldefault(CASE c.relkind WHEN 'S' THEN 's'::\"char\" ELSE 'r'::\"char\" END, c.relowner)") + `
 			OR c.oid IN (SELECT a.attrelid FROM pg_attribute a WHERE a.attacl IS NOT NULL AND NOT a.attisdropped))`,
-		`SELECT 'privileges', n.nspname::text, p.proname || '(' || oidvectortypes(p.proargtypes) || ')' FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+		`SELECT 'privileges', n.nspname::text, p.proname || '(' || CASE WHEN EXISTS (SELECT FROM pg_aggregate g WHERE g.aggfnoid = p.oid AND g.aggkind <> 'n')
+				THEN pg_get_function_identity_arguments(p.oid) ELSE oidvectortypes(p.proargtypes) END || ')' FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
 			WHERE n.nspname = ANY($1) AND ` + notMember("pg_proc", "p.oid") + ` AND ` + differs("p.proacl", "acldefault('f', p.proowner)"),
 		`SELECT 'privileges', n.nspname::text, t.typname::text FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
 			WHERE n.nspname = ANY($1) AND ` + notMember("pg_type", "t.oid") + ` AND ` + differs("t.typacl", "acldefault('T', t.typowner)"),

@@ -16,11 +16,26 @@ func privilegeTarget(k catalog.Key) string {
 	case catalog.Enum, catalog.Composite, catalog.Range:
 		return "TYPE " + name(k)
 	case catalog.Aggregate:
-		return "FUNCTION " + strings.Replace(name(k), "(*)", "()", 1)
+		return "FUNCTION " + flatArguments(name(k))
 	case catalog.Domain, catalog.Sequence, catalog.Function, catalog.Procedure:
 		return strings.ToUpper(string(k.Kind)) + " " + name(k)
 	}
 	return "TABLE " + name(k)
+}
+
+// flatArguments names an aggregate as a function: all types in one list, in which a variadic one that both parts have stands once.
+func flatArguments(aggregate string) string {
+	aggregate = strings.Replace(aggregate, "(*)", "()", 1)
+	direct, ordered, ok := strings.Cut(aggregate, "ORDER BY ")
+	switch direct = strings.TrimSuffix(direct, " "); {
+	case !ok:
+		return aggregate
+	case strings.HasSuffix(direct, "("):
+		return direct + ordered
+	case strings.Contains(direct, "VARIADIC "):
+		return direct + ")"
+	}
+	return direct + ", " + ordered
 }
 
 // privileges plans what an object's privileges lack and have too much, where the sources declare any.

@@ -54,7 +54,6 @@ var unmanaged = map[string]string{
 	"foreign table public.x":                        "CREATE FOREIGN DATA WRAPPER w; CREATE SERVER s FOREIGN DATA WRAPPER w; CREATE FOREIGN TABLE x (a int) SERVER s",
 	"foreign server s":                              "CREATE FOREIGN DATA WRAPPER w; CREATE SERVER s FOREIGN DATA WRAPPER w",
 	"event trigger x":                               "CREATE SCHEMA other; CREATE FUNCTION other.f() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN END'; CREATE EVENT TRIGGER x ON sql_drop EXECUTE FUNCTION other.f()",
-	"ordered-set aggregate public.x(anyelement)":    "CREATE AGGREGATE x (ORDER BY anyelement) (sfunc = ordered_set_transition, stype = internal, finalfunc = mode_final, finalfunc_extra)",
 	"range type with a canonical function public.x": "CREATE TYPE x; CREATE FUNCTION can(x) RETURNS x LANGUAGE internal IMMUTABLE STRICT AS 'int4range_canonical'; CREATE TYPE x AS RANGE (subtype = integer, canonical = can)",
 	"shell type public.x":                           "CREATE TYPE x",
 	"operator class public.x":                       "CREATE OPERATOR CLASS x FOR TYPE int USING btree AS FUNCTION 1 btint4cmp(int, int)",

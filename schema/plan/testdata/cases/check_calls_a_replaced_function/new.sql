@@ -1,0 +1,2 @@
+CREATE FUNCTION ok(n int) RETURNS boolean IMMUTABLE LANGUAGE sql AS 'SELECT n > 1';
+CREATE TABLE t (n int CHECK (ok(n)));

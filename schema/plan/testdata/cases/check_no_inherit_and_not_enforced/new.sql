@@ -1,0 +1,2 @@
+CREATE TABLE t (id int, CONSTRAINT here CHECK (id > 0) NO INHERIT, CONSTRAINT meant CHECK (id < 9));
+CREATE TABLE c () INHERITS (t);

@@ -1,0 +1,2 @@
+CREATE TABLE t (id int PRIMARY KEY, a timestamptz NOT NULL DEFAULT now(), b jsonb NOT NULL DEFAULT '{"a": [1, 2]}', c text[] NOT NULL DEFAULT '{}', d numeric(10,2) NOT NULL DEFAULT 0.5,
+  e boolean NOT NULL DEFAULT false, f uuid DEFAULT gen_random_uuid(), g interval DEFAULT '1 day', h inet DEFAULT '127.0.0.1', i bytea DEFAULT '\x00', j date DEFAULT CURRENT_DATE, k "char" DEFAULT 'x', l bit(3) DEFAULT B'101');

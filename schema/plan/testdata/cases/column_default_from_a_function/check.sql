@@ -1,0 +1,1 @@
+SELECT bool_and(code = 'c1') FROM public.t

@@ -1,0 +1,1 @@
+SELECT sum(a) = 70 AND bool_and(b = 'x') FROM public.t

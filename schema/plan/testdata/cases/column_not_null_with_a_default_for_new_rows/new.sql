@@ -1,0 +1,1 @@
+CREATE TABLE t (id int PRIMARY KEY, a int NOT NULL DEFAULT 7, b text CONSTRAINT b_given NOT NULL DEFAULT 'x');

@@ -1,0 +1,1 @@
+SELECT price = 5 FROM public.t

@@ -1,0 +1,1 @@
+SELECT doc @> '{"a": 2}' FROM public.t

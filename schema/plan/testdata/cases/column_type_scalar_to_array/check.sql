@@ -1,0 +1,1 @@
+SELECT string_agg(tag::text, ' ' ORDER BY id) = '{x} {}' FROM public.t

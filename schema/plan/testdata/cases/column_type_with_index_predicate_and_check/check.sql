@@ -1,0 +1,1 @@
+SELECT sum(n) = 16 FROM public.t

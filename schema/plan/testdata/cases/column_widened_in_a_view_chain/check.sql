@@ -1,0 +1,1 @@
+SELECT has_table_privilege('pg_monitor', 'public.v2', 'SELECT')

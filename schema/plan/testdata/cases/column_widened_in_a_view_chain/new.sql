@@ -1,0 +1,4 @@
+CREATE TABLE t (id int PRIMARY KEY, name text);
+CREATE VIEW v1 AS SELECT id, name FROM t;
+CREATE VIEW v2 AS SELECT name FROM v1;
+COMMENT ON VIEW v2 IS 'Names.';

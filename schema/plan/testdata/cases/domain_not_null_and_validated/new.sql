@@ -1,0 +1,2 @@
+CREATE DOMAIN label AS text CONSTRAINT filled CHECK (VALUE <> '') CONSTRAINT given NOT NULL;
+CREATE TABLE t (id int PRIMARY KEY, n label);

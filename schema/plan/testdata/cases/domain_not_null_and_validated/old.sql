@@ -1,0 +1,3 @@
+CREATE DOMAIN label AS text;
+ALTER DOMAIN label ADD CONSTRAINT filled CHECK (VALUE <> '') NOT VALID;
+CREATE TABLE t (id int PRIMARY KEY, n label);

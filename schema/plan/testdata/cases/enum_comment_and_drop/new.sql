@@ -1,0 +1,2 @@
+CREATE TYPE a AS ENUM ('x');
+COMMENT ON TYPE a IS 'Letters.';

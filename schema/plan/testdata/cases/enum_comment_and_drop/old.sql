@@ -1,0 +1,2 @@
+CREATE TYPE a AS ENUM ('x');
+CREATE TYPE b AS ENUM ('y');

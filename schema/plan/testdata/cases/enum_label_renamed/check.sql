@@ -1,0 +1,1 @@
+SELECT s::text = 'active' FROM public.t

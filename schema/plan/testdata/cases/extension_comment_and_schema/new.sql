@@ -1,0 +1,3 @@
+CREATE SCHEMA app;
+CREATE EXTENSION hstore SCHEMA app;
+COMMENT ON EXTENSION hstore IS 'Keys and values.';

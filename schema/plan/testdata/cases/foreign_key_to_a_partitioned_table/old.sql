@@ -1,0 +1,3 @@
+CREATE TABLE r (id int, at date NOT NULL, PRIMARY KEY (id, at)) PARTITION BY RANGE (at);
+CREATE TABLE r_1 PARTITION OF r FOR VALUES FROM ('2024-01-01') TO ('2024-02-01');
+CREATE TABLE c (r_id int, r_at date);

@@ -1,0 +1,1 @@
+CREATE FUNCTION job(n int) RETURNS void LANGUAGE sql AS 'SELECT 1';

@@ -1,0 +1,2 @@
+CREATE FUNCTION old_name(a int) RETURNS int LANGUAGE sql AS 'SELECT 1';
+CREATE VIEW v AS SELECT old_name(2) AS n;

@@ -1,0 +1,3 @@
+CREATE TABLE t (id int, b int);
+CREATE FUNCTION total() RETURNS bigint LANGUAGE sql BEGIN ATOMIC SELECT sum(b) FROM t; END;
+CREATE VIEW v AS SELECT total() AS n;

@@ -1,0 +1,3 @@
+CREATE TABLE t (id int, a int);
+CREATE FUNCTION total() RETURNS bigint LANGUAGE sql BEGIN ATOMIC SELECT sum(a) FROM t; END;
+CREATE VIEW v AS SELECT total() AS n;

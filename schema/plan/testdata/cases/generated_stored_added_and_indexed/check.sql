@@ -1,0 +1,1 @@
+SELECT words @@ 'fox' FROM public.t

@@ -1,0 +1,1 @@
+INSERT INTO t VALUES (1, 'the quick fox');

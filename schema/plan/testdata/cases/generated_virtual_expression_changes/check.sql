@@ -1,0 +1,1 @@
+SELECT c = 10 FROM public.t

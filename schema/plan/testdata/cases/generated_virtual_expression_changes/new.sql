@@ -1,0 +1,2 @@
+CREATE TABLE t (a int, b int, c int GENERATED ALWAYS AS (a * b) VIRTUAL);
+CREATE VIEW v AS SELECT c FROM t;

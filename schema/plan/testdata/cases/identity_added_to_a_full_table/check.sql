@@ -1,0 +1,1 @@
+SELECT nextval('public.t_id_seq') = 41

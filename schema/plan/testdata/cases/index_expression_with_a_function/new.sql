@@ -1,0 +1,4 @@
+CREATE FUNCTION norm(s text) RETURNS text IMMUTABLE LANGUAGE sql AS 'SELECT lower(s)';
+CREATE TABLE t (id int, mail text);
+CREATE UNIQUE INDEX t_norm ON t (norm(mail));
+ALTER INDEX t_norm ALTER COLUMN 1 SET STATISTICS 400;

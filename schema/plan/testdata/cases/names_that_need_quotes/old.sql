@@ -1,0 +1,1 @@
+CREATE TABLE "Order Lines" ("from" int, "a""b" text);

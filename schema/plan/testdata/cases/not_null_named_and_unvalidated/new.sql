@@ -1,0 +1,2 @@
+CREATE TABLE t (id int, a int, b int CONSTRAINT b_given NOT NULL);
+ALTER TABLE t ADD CONSTRAINT a_given NOT NULL a NOT VALID;

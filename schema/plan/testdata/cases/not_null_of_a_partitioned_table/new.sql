@@ -1,0 +1,1 @@
+CREATE TABLE r (id int NOT NULL, at date NOT NULL) PARTITION BY RANGE (at);

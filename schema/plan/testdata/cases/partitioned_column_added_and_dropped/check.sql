@@ -1,0 +1,1 @@
+SELECT added = 'x' AND v = 2 FROM public.r

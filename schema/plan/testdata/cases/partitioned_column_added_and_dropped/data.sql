@@ -1,0 +1,1 @@
+INSERT INTO r VALUES (1, '2024-01-05', 'g');

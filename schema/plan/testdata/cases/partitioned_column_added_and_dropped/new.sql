@@ -1,0 +1,1 @@
+CREATE TABLE r (id int, at date NOT NULL, added text NOT NULL DEFAULT 'x', v int GENERATED ALWAYS AS (id * 2) VIRTUAL) PARTITION BY RANGE (at);

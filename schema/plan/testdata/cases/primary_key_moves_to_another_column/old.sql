@@ -1,0 +1,2 @@
+CREATE TABLE t (id int PRIMARY KEY, code uuid NOT NULL);
+CREATE TABLE c (t_id int REFERENCES t);

@@ -1,0 +1,3 @@
+CREATE TYPE timerange AS RANGE (SUBTYPE = time);
+CREATE TABLE t (id int, open timerange, always timemultirange);
+COMMENT ON TYPE timerange IS 'Hours.';

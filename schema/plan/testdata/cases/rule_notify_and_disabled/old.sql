@@ -1,0 +1,2 @@
+CREATE TABLE t (id int);
+CREATE RULE told AS ON INSERT TO t DO ALSO NOTIFY rows;

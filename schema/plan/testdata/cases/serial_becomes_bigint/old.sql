@@ -1,0 +1,2 @@
+CREATE TABLE t (id serial PRIMARY KEY, n int);
+CREATE TABLE c (t_id int REFERENCES t);

@@ -1,0 +1,2 @@
+CREATE TABLE p (id int, name text DEFAULT 'p');
+CREATE TABLE c (own int) INHERITS (p);

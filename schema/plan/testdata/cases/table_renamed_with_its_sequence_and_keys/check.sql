@@ -1,0 +1,1 @@
+SELECT n = 3 FROM public.purchases

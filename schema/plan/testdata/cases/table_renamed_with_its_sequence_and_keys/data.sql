@@ -1,0 +1,1 @@
+INSERT INTO orders (n) VALUES (3);

@@ -1,0 +1,2 @@
+CREATE TABLE other (id int PRIMARY KEY);
+CREATE TABLE c (t bigint);

@@ -1,0 +1,1 @@
+CREATE TABLE r (id int, at date NOT NULL, CONSTRAINT r_u UNIQUE (id, at)) PARTITION BY RANGE (at);
