@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"slices"
 	"strings"
 
 	"ariga.io/atlas/sql/postgres"
@@ -110,6 +111,9 @@ func (b *builder) changeType(k catalog.Key, live, want *catalog.Object) {
 		effect.using = pg.Ident(k.Name) + "::text" + parseType(want.Fact(catalog.FactType)).array + "::" + want.Fact(catalog.FactType)
 		c.rewrites = true
 	}
+	if !c.rewrites {
+		c.hazards = append(c.hazards, b.rebuilds(k, live, want)...)
+	}
 	typ := want.Fact(catalog.FactType)
 	if coll := want.Fact(catalog.FactCollation); coll != "" {
 		typ += " COLLATE " + coll
@@ -132,6 +136,54 @@ func (b *builder) changeType(k catalog.Key, live, want *catalog.Object) {
 		b.cover(k, catalog.FactDefault)
 	}
 	b.change(c)
+}
+
+// rebuilds is the hazard of what the server does under the lock though it writes no row: it checks constraints again, and builds those indexes
+// anew whose order may change or whose expressions it does not compare. Source: CheckIndexCompatible in commands/indexcmds.c.
+func (b *builder) rebuilds(k catalog.Key, live, want *catalog.Object) []Hazard {
+	reordered := live.Fact(catalog.FactCollation) != want.Fact(catalog.FactCollation) ||
+		isTime(parseType(want.Fact(catalog.FactType)).base) && parseType(live.Fact(catalog.FactType)).base != parseType(want.Fact(catalog.FactType)).base
+	var what []string
+	for _, d := range b.dependents[k] {
+		o := b.liveObject(d)
+		makesRoom := b.fates[d] == recreate && d.Kind == catalog.Index && b.because[d] == catalog.Key{} // stands until its successor is built
+		if d.Schema != k.Schema || d.Table != k.Table || b.goes(d) && !makesRoom {
+			continue
+		}
+		switch kind := o.Fact(catalog.FactConstraintType); {
+		case d.Kind == catalog.Index && (reordered || computesIndex(o)),
+			d.Kind == catalog.Constraint && (kind == "c" || reordered && strings.Contains("puxf", kind)):
+			what = append(what, string(d.Kind)+" "+d.Name)
+		}
+	}
+	if len(what) == 0 {
+		return nil
+	}
+	return []Hazard{{LongLock, "no row is written, but all are read under ACCESS EXCLUSIVE, to build anew or to check " + strings.Join(what, ", ") +
+		" (" + size(b.liveObject(k.Owner())) + ")"}}
+}
+
+// computesIndex reports whether an index has an expression or a predicate.
+func computesIndex(o *catalog.Object) bool {
+	x, _ := scanIndex(o.Fact(catalog.FactDefinition))
+	_, rest, _ := strings.Cut(x.rest, " (")
+	depth := 1
+	for i := 0; i < len(rest) && depth > 0; i++ {
+		switch rest[i] {
+		case '\'', '"':
+			i = closing(rest, i, rest[i] == '\'' && i > 0 && rest[i-1] == 'E')
+		case '(':
+			depth++
+		case ')':
+			if depth--; depth == 0 {
+				return strings.Contains(rest[i:], " WHERE ") || slices.ContainsFunc(splitList(rest[:i]), func(element string) bool {
+					_, tail := scanIdent(element)
+					return strings.HasPrefix(tail, "(") || strings.HasPrefix(element, "(")
+				})
+			}
+		}
+	}
+	return true
 }
 
 // computes reports whether a generated column is made anew because this one changes its type. Both changes then

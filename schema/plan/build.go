@@ -267,6 +267,7 @@ func (b *builder) buildAlter(k catalog.Key, live, want *catalog.Object) {
 	case catalog.Constraint:
 		b.alterConstraint(k, live, want)
 	case catalog.Index:
+		b.setIndexOptions(k, live, want)
 		b.indexProperties(k, live, want, false)
 	case catalog.Statistics:
 		b.alterStatistics(k, want)

@@ -118,7 +118,7 @@ func (b *builder) addCheck(k catalog.Key, want *catalog.Object, fresh bool) {
 		s.SQL = "ALTER TABLE " + table(k) + " ADD CONSTRAINT " + pg.Ident(k.Name) + " " + plain + notValid
 	}
 	s.Lock = b.checkLock(k, want, fresh)
-	if !fresh && (b.fates[k] == create || b.differsIn(k, catalog.FactDefinition)) {
+	if !fresh && !strings.Contains(definition, " NOT ENFORCED") && (b.fates[k] == create || b.differsIn(k, catalog.FactDefinition)) {
 		s.Hazards = []Hazard{{BreaksCode, "writes that violate it fail from now on"}}
 	}
 	added := b.add(makes, k, s)

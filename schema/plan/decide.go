@@ -62,7 +62,7 @@ func (b *builder) mustReplace(k catalog.Key, live, want *catalog.Object) bool {
 	case catalog.Constraint:
 		return b.differsIn(k, catalog.FactEnabled, catalog.FactConstraintType) || !constraintAlters(live, want)
 	case catalog.Index:
-		return b.differsIn(k, catalog.FactDefinition, catalog.FactValid)
+		return b.differsIn(k, catalog.FactValid) || b.differsIn(k, catalog.FactDefinition) && !indexSets(live, want)
 	case catalog.Composite:
 		return b.differsIn(k, catalog.FactAttributes) && !b.compositeAlters(k, live, want)
 	case catalog.Aggregate:

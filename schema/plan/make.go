@@ -269,18 +269,17 @@ func (b *builder) add(r role, k catalog.Key, s Statement) *step {
 
 // spread adds to a statement's lock the partitions that it is taken on too.
 func (b *builder) spread(k catalog.Key, s *Statement) string {
-	below := b.below(k.Owner())
-	if below == 0 || !strings.HasSuffix(s.Lock, " on "+k.Owner().Schema+"."+k.Owner().Name) {
-		return s.Lock
-	}
 	recurses := strings.HasPrefix(s.SQL, "ALTER TABLE ") || strings.HasPrefix(s.SQL, "DROP T") || strings.Contains(s.SQL, " TRIGGER ") && strings.HasPrefix(s.SQL, "CREATE ")
 	for _, alone := range []string{" ROW LEVEL SECURITY", " REPLICA IDENTITY ", " CLUSTER", " RULE "} {
 		recurses = recurses && !strings.Contains(s.SQL, alone)
 	}
-	if !recurses {
+	owner := " on " + k.Owner().Schema + "." + k.Owner().Name
+	below := b.below(k.Owner())
+	before, after, ok := strings.Cut(s.Lock, owner)
+	if !recurses || below == 0 || !ok || after != "" && !strings.HasPrefix(after, ", ") {
 		return s.Lock
 	}
-	return s.Lock + " and its " + count(below, "partition")
+	return before + owner + " and its " + count(below, "partition") + after
 }
 
 // below counts the partitions of a table at all depths.

@@ -330,6 +330,7 @@ func (b *builder) options(k catalog.Key, alterWhat string, d catalog.Delta) {
 	s := Statement{Reason: describe(d), Lock: on(shareUpdateExclusive, k.Schema+"."+k.Name)}
 	if k.Kind == catalog.View {
 		s.Lock = on(accessExclusive, k.String())
+		s.Hazards = viewOptionHazards(k, old, declared)
 	}
 	set := [][2]string{}
 	for _, o := range declared {
@@ -354,6 +355,30 @@ func (b *builder) options(k catalog.Key, alterWhat string, d catalog.Delta) {
 		set.final = true
 	}
 	b.cover(k, catalog.FactOptions)
+}
+
+// viewOptionHazards tells what the options of a view mean for those who use it.
+func viewOptionHazards(k catalog.Key, old, declared [][2]string) []Hazard {
+	means := map[string]string{
+		"security_invoker": "the tables below " + k.String() + " are read with other rights and under other policies: its owner's, or those of whoever asks",
+		"security_barrier": "what functions and operators in queries of " + k.String() + " get to see changes, and so may their speed",
+		"check_option":     "writes through " + k.String() + " of rows that it does not show are refused, or let in",
+	}
+	var out []Hazard
+	for _, name := range []string{"check_option", "security_barrier", "security_invoker"} {
+		of := func(list [][2]string) string {
+			for _, o := range list {
+				if o[0] == name && o[1] != "false" && o[1] != "off" {
+					return o[1]
+				}
+			}
+			return ""
+		}
+		if of(old) != of(declared) {
+			out = append(out, Hazard{BreaksCode, means[name]})
+		}
+	}
+	return out
 }
 
 func hasOption(options [][2]string, o [2]string) bool {

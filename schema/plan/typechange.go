@@ -70,7 +70,7 @@ func (b *builder) judge(live, want *catalog.Object) effect {
 		e.loss, e.breaks = changes+": values may be cut or fail to convert", changes
 	case live.Fact(catalog.FactType) == want.Fact(catalog.FactType): // the collation alone
 		e.using, e.rewrites = "", false
-		e.breaks = "the collation changes: order and comparisons change, and its indexes are built anew under ACCESS EXCLUSIVE"
+		e.breaks = "the collation changes, and with it order and comparisons"
 	case isText(from.base) && isText(to.base):
 		b.judgeText(&e, from, to)
 	case numberRank(from.base) >= 0 && numberRank(to.base) >= 0:

@@ -96,7 +96,8 @@ func (b *builder) alterView(k catalog.Key, live, want *catalog.Object) {
 	lock := on(accessExclusive, k.String())
 	if d, ok := b.delta(k, catalog.FactDefinition); ok {
 		s := b.add(alters, k, Statement{SQL: "CREATE OR REPLACE VIEW " + name(k) + viewOptions(want) + " AS\n" + strings.TrimRight(strings.TrimSpace(d.Declared), ";"),
-			Reason: b.describeAll(k, catalog.FactDefinition, catalog.FactOptions), Lock: lock})
+			Reason: b.describeAll(k, catalog.FactDefinition, catalog.FactOptions), Lock: lock,
+			Hazards: viewOptionHazards(k, splitOptions(live.Fact(catalog.FactOptions)), splitOptions(want.Fact(catalog.FactOptions)))})
 		s.rank.part = -1 // before its columns' properties
 		b.cover(k, catalog.FactDefinition, catalog.FactOptions)
 	} else if d, ok := b.delta(k, catalog.FactOptions); ok {

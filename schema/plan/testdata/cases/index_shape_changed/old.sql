@@ -1,0 +1,4 @@
+CREATE TABLE t (id int, a text);
+CREATE INDEX t_brin ON t USING brin (id) WITH (pages_per_range = 16);
+CREATE INDEX t_mixed ON t (id, lower(a)) WITH (fillfactor = 70) WHERE id > 0;
+CREATE INDEX t_gin ON t USING gin (to_tsvector('simple', a)) WITH (gin_pending_list_limit = 128);
