@@ -18,7 +18,7 @@ CC_FOUND := $(shell command -v $${CC:-gcc} 2>/dev/null || command -v cc 2>/dev/n
 RACE     := $(if $(CC_FOUND),-race)
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test lint check rules alerts deploy-check promtool bench fuzz soak browser screenshot release postgres clean FORCE
+.PHONY: help build run test lint check rules alerts deploy-check promtool bench fuzz soak dump browser screenshot release postgres clean FORCE
 
 help: ## list the targets
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -68,6 +68,9 @@ fuzz: ## each fuzz target for FUZZTIME (10m), one after the other; FUZZ= picks s
 
 soak: $(CACHE)/bin/gotest ## the long form of the tests that make test only samples; hours; PKG= and ARGS= narrow it
 	@PGTENDER_SOAK=1 $(if $(RACE),CGO_ENABLED=1 )$(CACHE)/bin/gotest $(RACE) -tags soak -count=1 -p 1 -timeout 6h $(ARGS) $(PKG)
+
+dump: $(CACHE)/bin/gotest ## the schema engine's cases, compared by PostgreSQL 18's pg_dump too; PG_DUMP= names it
+	$(CACHE)/bin/gotest -tags dump -count=1 -timeout 60m $(ARGS) -run TestDumps ./schema/plan
 
 browser: $(CACHE)/bin/gotest ## the status page in headless Chromium (Debian's is installed if there is none); SHOTS=folder keeps the pictures
 	@command -v $${CHROMIUM:-chromium} >/dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core; }

@@ -87,8 +87,12 @@ func planRealm(realm *schema.Realm, walk *hclWalk) ([]*statement, error) {
 			changes = append(changes, &schema.AddTable{T: t})
 		}
 	}
+	named := map[[2]string]*schema.Table{} // where tables refer to each other in a circle, Atlas plans copies of them
 	for _, s := range realm.Schemas {
 		escape(s)
+		for _, t := range s.Tables {
+			named[[2]string{s.Name, t.Name}] = t
+		}
 	}
 	plan, err := postgres.DefaultPlan.PlanChanges(context.Background(), "sources", changes,
 		func(o *migrate.PlanOptions) { o.Indent = "  " })
@@ -97,6 +101,12 @@ func planRealm(realm *schema.Realm, walk *hclWalk) ([]*statement, error) {
 	}
 	for _, c := range plan.Changes {
 		t, creates := tableOf(c)
+		if t != nil && places[t] == nil {
+			t = named[[2]string{t.Schema.Name, t.Name}]
+		}
+		if places[t] == nil {
+			return nil, fmt.Errorf("Atlas planned a statement of a table that is not declared: %s", c.Cmd)
+		}
 		sql, err := virtual(c.Cmd)
 		if err != nil {
 			return nil, err

@@ -83,7 +83,12 @@ func openCase(t *testing.T, dir string, lab benches) *testCase {
 	}
 	c.scope = catalog.Scope{Schemas: []string{"public", "app", "old"}, Policies: partitioned(t, c.db)}
 	if source := declaredSource(t, dir); source != "" {
-		c.sources = desired.Options{TargetURL: c.url, DevURL: pgtest.Database(t), Sources: []desired.Source{{Path: source, Raw: source}}}
+		c.sources = desired.Options{TargetURL: c.url, Sources: []desired.Source{{Path: source, Raw: source}}}
+		if strings.HasSuffix(source, ".hcl") { // which declares nothing that hangs on who loads it
+			given := <-lab.given
+			defer func() { lab.given <- given }()
+			c.sources.DevURL = given
+		}
 		result, err := desired.Load(t.Context(), c.sources)
 		if err != nil {
 			t.Fatal(err)
@@ -113,13 +118,19 @@ func stateTemplate(t *testing.T) string {
 	})
 }
 
-// benches are sessions in empty databases of their own, in which files are loaded and forgotten.
-type benches chan *pgx.Conn
+// benches are where files are loaded and forgotten: sessions in empty databases of their own, and empty databases that are given to a role
+// which may not make any.
+type benches struct {
+	sessions chan *pgx.Conn
+	given    chan string
+}
 
 func newBenches(t *testing.T) benches {
-	out := make(benches, runtime.GOMAXPROCS(0))
-	for range cap(out) {
-		out <- pgtest.Session(t, pgtest.Database(t))
+	n := runtime.GOMAXPROCS(0)
+	out := benches{make(chan *pgx.Conn, n), make(chan string, n)}
+	for range n {
+		out.sessions <- pgtest.Session(t, pgtest.Database(t))
+		out.given <- pgtest.Role(t, pgtest.Database(t), "ALTER SCHEMA public OWNER TO {role}", "DO $$ BEGIN EXECUTE format('GRANT CREATE ON DATABASE %I TO {role}', current_database()); END $$")
 	}
 	return out
 }
@@ -127,8 +138,8 @@ func newBenches(t *testing.T) benches {
 // straight is the catalog of a database that is loaded straight from the file.
 func (b benches) straight(t *testing.T, file string, scope catalog.Scope) *catalog.Snapshot {
 	t.Helper()
-	conn := <-b
-	defer func() { b <- conn }()
+	conn := <-b.sessions
+	defer func() { b.sessions <- conn }()
 	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)

@@ -157,7 +157,7 @@ func (b *builder) indexProperties(k catalog.Key, live, want *catalog.Object, fre
 		if live != nil {
 			s.Reason = b.describeAll(k, fact)
 		}
-		switch onIndex := strings.HasPrefix(sql, "ALTER INDEX "); {
+		switch onIndex := strings.HasPrefix(sql, "ALTER INDEX ") || strings.HasPrefix(sql, "COMMENT ON INDEX "); {
 		case fresh:
 			s.Hazards = nil
 		case !onIndex:
@@ -175,6 +175,9 @@ func (b *builder) indexProperties(k catalog.Key, live, want *catalog.Object, fre
 		if from(catalog.FactOptions) != want.Fact(catalog.FactOptions) && len(declared) > 0 {
 			set(catalog.FactOptions, "ALTER INDEX "+name(k)+" SET ("+optionList(want.Fact(catalog.FactOptions))+")", shareUpdateExclusive)
 		}
+	}
+	if c := want.Fact(catalog.FactIndexComment); c != from(catalog.FactIndexComment) {
+		set(catalog.FactIndexComment, "COMMENT ON INDEX "+name(k)+" IS "+commentText(c), shareUpdateExclusive)
 	}
 	if t := want.Fact(catalog.FactTablespace); t != from(catalog.FactTablespace) {
 		set(catalog.FactTablespace, "ALTER INDEX "+name(k)+" SET TABLESPACE "+orDefault(t, "pg_default"), accessExclusive,

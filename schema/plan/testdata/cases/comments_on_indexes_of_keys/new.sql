@@ -1,0 +1,6 @@
+CREATE TABLE t (id int PRIMARY KEY, a int UNIQUE NULLS NOT DISTINCT, b int UNIQUE);
+COMMENT ON INDEX t_pkey IS 'Changed.';
+COMMENT ON INDEX t_a_key IS 'Stays.';
+COMMENT ON INDEX t_b_key IS 'New.';
+CREATE TABLE u (id int PRIMARY KEY);
+COMMENT ON INDEX u_pkey IS 'U.';

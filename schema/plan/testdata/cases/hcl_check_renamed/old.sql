@@ -1,0 +1,1 @@
+CREATE TABLE t (n int, CONSTRAINT a CHECK (n > 0));

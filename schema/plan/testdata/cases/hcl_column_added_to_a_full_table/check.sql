@@ -1,0 +1,1 @@
+SELECT sum(n) = 35 FROM public.t

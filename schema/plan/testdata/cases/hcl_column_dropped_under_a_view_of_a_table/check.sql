@@ -1,0 +1,1 @@
+SELECT kept = 'k' FROM public.t

@@ -1,0 +1,1 @@
+SELECT price = 9 FROM public.t

@@ -1,0 +1,2 @@
+CREATE TYPE state AS ENUM ('a');
+CREATE TABLE t (id int);

@@ -1,0 +1,2 @@
+CREATE TYPE state AS ENUM ('a', 'c');
+CREATE TABLE t (s state);

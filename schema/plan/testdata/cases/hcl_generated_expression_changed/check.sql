@@ -1,0 +1,1 @@
+SELECT s = 3 AND v = 3 FROM public.t

@@ -1,0 +1,14 @@
+schema "public" {
+}
+
+table "t" {
+  schema = schema.public
+  column "a" {
+    null = true
+    type = int
+  }
+  column "s" {
+    null = true
+    type = int
+  }
+}

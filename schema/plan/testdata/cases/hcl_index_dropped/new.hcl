@@ -1,0 +1,10 @@
+schema "public" {
+}
+
+table "t" {
+  schema = schema.public
+  column "a" {
+    null = true
+    type = int
+  }
+}

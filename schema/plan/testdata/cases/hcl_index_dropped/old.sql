@@ -1,0 +1,2 @@
+CREATE TABLE t (a int);
+CREATE INDEX gone ON t (a);

@@ -1,0 +1,1 @@
+SELECT bool_and(indisvalid) FROM pg_catalog.pg_index
