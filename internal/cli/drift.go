@@ -12,10 +12,12 @@ import (
 
 func (a *app) driftCommand() *cobra.Command {
 	var format string
+	var strict bool
 	cmd := &cobra.Command{
 		Use: "drift", GroupID: "schema", Short: "Does the live schema equal the declared one?", Args: noArgs,
 		Long: `Compare the live schema with the declared one, and name what differs. Nothing is changed. Exit code 0: equal; 2: they
-differ; 1: error.`,
+differ; 1: error. Objects of kinds that are not managed cannot be declared, so they are no difference: they are listed by name, and with --strict they
+count as one.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := formatFlag(format, "text", "json"); err != nil {
 				return err
@@ -37,13 +39,14 @@ differ; 1: error.`,
 			} else {
 				a.printDrift(drift)
 			}
-			if err == nil && len(drift.Differences) > 0 {
+			if err == nil && (len(drift.Differences) > 0 || strict && len(drift.Unmanaged) > 0) {
 				return exitCode(exitChanges)
 			}
 			return err
 		},
 	}
 	cmd.Flags().StringVar(&format, "format", "text", "text or json")
+	cmd.Flags().BoolVar(&strict, "strict", false, "exit with 2 also when there are objects that cannot be compared")
 	return cmd
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -108,6 +109,78 @@ func TestReaderDelaysButOthersPass(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.mustEqual(t)
+}
+
+// A reader stays open on a busy table, which an apply alters: each of the others, who read and write it without a pause, waits for one
+// lock_timeout at most, and when the reader has left, the plan goes through. The reader stays for 1 s, with make soak for 30.
+func TestBusyTable(t *testing.T) {
+	t.Parallel()
+	d := open(t, "CREATE TABLE t (id int PRIMARY KEY, n int NOT NULL); INSERT INTO t SELECT g, 0 FROM generate_series(1, 1000) g",
+		"CREATE TABLE t (id int PRIMARY KEY, n bigint NOT NULL, added int CHECK (added > 0)); CREATE INDEX t_n ON t (n)")
+	reader := pgtest.Session(t, d.url)
+	exec(t, reader, "BEGIN; SELECT count(*) FROM t")
+	leave := make(chan error, 1)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var transactions, longest atomic.Int64
+	var load errgroup.Group
+	for worker := range 4 {
+		conn := pgtest.Session(t, d.url)
+		load.Go(func() error {
+			tick := time.NewTicker(20 * time.Millisecond) // 200 a second in all
+			defer tick.Stop()
+			for i := worker; ctx.Err() == nil; i += 7 {
+				start := time.Now()
+				if _, err := conn.Exec(context.WithoutCancel(ctx), "UPDATE public.t SET n = n + 1 WHERE id = $1", 1+i%1000); err != nil {
+					return err
+				}
+				transactions.Add(1)
+				for took := int64(time.Since(start)); ; {
+					if was := longest.Load(); took <= was || longest.CompareAndSwap(was, took) {
+						break
+					}
+				}
+				<-tick.C
+			}
+			return nil
+		})
+	}
+	o := d.options(d.plan(t))
+	o.Patience = pg.Gentle
+	o.Patience.Attempts = 1000
+	var between []int64 // transactions of the others, at each wait
+	stay := time.Duration(pgtest.Scaled(1, 30)) * time.Second
+	time.AfterFunc(stay, func() { _, err := reader.Exec(context.WithoutCancel(ctx), "COMMIT"); leave <- err })
+	o.Progress = func(e apply.Event) {
+		if e.Kind == apply.Waiting {
+			between = append(between, transactions.Load())
+		}
+	}
+	start := time.Now()
+	_, err := apply.Run(t.Context(), o)
+	took := time.Since(start)
+	cancel()
+	if err := errors.Join(err, <-leave, load.Wait()); err != nil {
+		t.Fatal(err)
+	}
+	d.mustEqual(t)
+	if len(between) == 0 {
+		t.Error("the plan never met the reader")
+	}
+	for i := range between[:max(len(between)-1, 0)] {
+		if between[i] == between[i+1] {
+			t.Errorf("nobody got through between wait %d and the next", i+1)
+		}
+	}
+	if done := value[int64](t, d.conn, "SELECT sum(n) FROM public.t"); done != transactions.Load() {
+		t.Errorf("%d of %d updates are there", done, transactions.Load())
+	}
+	t.Logf("a reader for %s: the plan took %s and met it %d times; of %d transactions beside it the slowest took %s, with a lock_timeout of %s",
+		stay, took.Round(time.Millisecond), len(between), transactions.Load(), time.Duration(longest.Load()).Round(time.Millisecond), o.Patience.LockTimeout)
+	// A machine that is busy with other things adds what it likes; to queue behind the plan until the reader leaves would add 30 s.
+	if slack := 5 * time.Second; stay > 2*slack && time.Duration(longest.Load()) > o.Patience.LockTimeout+slack {
+		t.Errorf("a transaction waited for %s", time.Duration(longest.Load()))
+	}
 }
 
 func TestPatienceEnds(t *testing.T) {
