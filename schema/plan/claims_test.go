@@ -57,7 +57,7 @@ func (c *testCase) observe(t *testing.T, p *plan.Plan) {
 			observe(t, c, s)
 		}
 		// An index that was built anew is another one under the same name.
-		if _, err := c.db.Exec(t.Context(), `UPDATE before b SET oid = to_regclass(name) WHERE to_regclass(name) IS NOT NULL AND NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = b.oid);
+		if _, err := c.db.Exec(t.Context(), `UPDATE before b SET oid = to_regclass(name) WHERE relkind = 'i' AND to_regclass(name) IS NOT NULL AND NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = b.oid);
 			UPDATE before b SET name = format('%I.%I', c.relnamespace::regnamespace, c.relname), node = pg_relation_filenode(c.oid) FROM pg_class c WHERE c.oid = b.oid`); err != nil {
 			t.Fatal(err)
 		}
