@@ -110,7 +110,7 @@ var refusals = []struct{ name, source, want string }{
 	{"hcl identity", tableHCL("column \"b\" {\n    type = int\n    identity {\n      generated = ALWAYS\n      cache = 5\n    }\n  }"), "f.hcl:8:7: block \"identity\" has no attribute \"cache\" that Atlas would read (it has generated, increment, start); what HCL cannot say goes into a .sql file beside this one"},
 	{"hcl identity zero", tableHCL("column \"b\" {\n    type = int\n    identity {\n      start = 0\n    }\n  }"), "f.hcl:7:15: start = 0 would be passed over by Atlas: declare the table in a .sql file"},
 	{"hcl default of a serial", tableHCL("column \"b\" {\n    type = serial\n    default = sql(\"1\")\n  }"), "f.hcl:4:3: column \"b\" of table \"t\" is serial and has a default, which Atlas would pass over: remove it"},
-	{"hcl unknown type", tableHCL("column \"b\" {\n    type = integr\n  }"), "f.hcl:5:12: Unknown column.type: There is no type named \"integr\". Did you mean \"integer\"?"},
+	{"hcl unknown type", tableHCL("column \"b\" {\n    type = integr\n  }"), "f.hcl:5:12: Unknown column.type: There is no type named \"integr\"."},
 	{"hcl unknown sql type", tableHCL("column \"b\" {\n    type = sql(\"nothing\")\n  }"), "f.hcl:4:3: type \"nothing\" does not exist; no source declares it (SQLSTATE 42704)"},
 	{"hcl check expression", tableHCL("check \"c\" {\n    expr = \"zz > 0\"\n  }"), "f.hcl:4:3: column \"zz\" does not exist (SQLSTATE 42703)"},
 	{"hcl index expression", tableHCL("index \"i\" {\n    on {\n      expr = \"a +\"\n    }\n  }"), "f.hcl:4:3: syntax error at or near \")\" (SQLSTATE 42601)"},
