@@ -150,9 +150,11 @@ func TestBusyTable(t *testing.T) {
 	o.Patience.Attempts = 1000
 	var between []int64 // transactions of the others, at each wait
 	stay := time.Duration(pgtest.Scaled(1, 30)) * time.Second
-	time.AfterFunc(stay, func() { _, err := reader.Exec(context.WithoutCancel(ctx), "COMMIT"); leave <- err })
 	o.Progress = func(e apply.Event) {
 		if e.Kind == apply.Waiting {
+			if len(between) == 0 { // from when the plan has met it
+				time.AfterFunc(stay, func() { _, err := reader.Exec(context.WithoutCancel(ctx), "COMMIT"); leave <- err })
+			}
 			between = append(between, transactions.Load())
 		}
 	}
@@ -160,13 +162,13 @@ func TestBusyTable(t *testing.T) {
 	_, err := apply.Run(t.Context(), o)
 	took := time.Since(start)
 	cancel()
+	if len(between) == 0 {
+		t.Fatalf("the plan never met the reader: %v", err)
+	}
 	if err := errors.Join(err, <-leave, load.Wait()); err != nil {
 		t.Fatal(err)
 	}
 	d.mustEqual(t)
-	if len(between) == 0 {
-		t.Error("the plan never met the reader")
-	}
 	for i := range between[:max(len(between)-1, 0)] {
 		if between[i] == between[i+1] {
 			t.Errorf("nobody got through between wait %d and the next", i+1)
