@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -111,10 +112,15 @@ func (r *refresher) prove(ctx context.Context, conn *pgxpool.Conn, m *memory, sa
 			told = true
 			say("%s: nothing is known to have changed; waiting up to %s for %s", r.policy.View, r.worth(m.took).Round(time.Second), doubt(doubtful))
 		}
+		// The run of another view may be looking at this session in the same way, and began at the same tick: let it see
+		// that there is nothing uncounted here, and do not look whenever it does.
+		if err := pg.Count(ctx, conn.Conn()); err != nil {
+			return verdict{}, err
+		}
 		select {
 		case <-ctx.Done():
 			return verdict{}, ctx.Err()
-		case <-time.After(pause):
+		case <-time.After(pause/2 + rand.N(pause)):
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/robfig/cron/v3"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/pgtender/pgtender/internal/config"
 	"github.com/pgtender/pgtender/internal/pg"
@@ -59,6 +60,35 @@ func TestUnchangedIsSkipped(t *testing.T) {
 		t.Errorf("always: %+v", r)
 	}
 	b.refreshed(auto("mv"), "what it was made of was not noted") // by always
+}
+
+// Views with one schedule are looked at in the same instant. None of the runs takes the others for writers.
+func TestViewsDueTogetherAreSkipped(t *testing.T) {
+	views := []string{"mv", "mv2", "mv3"}
+	b := newBench(t, things, "CREATE UNIQUE INDEX ON public.mv (id)", "CREATE MATERIALIZED VIEW public.mv2 AS SELECT id FROM public.things",
+		"CREATE MATERIALIZED VIEW public.mv3 AS SELECT v, count(*) FROM public.things GROUP BY v", "CREATE UNIQUE INDEX ON public.mv2 (id)", "CREATE UNIQUE INDEX ON public.mv3 (v)")
+	var tasks []jobs.Task
+	for _, view := range views {
+		b.refreshed(auto(view), "not refreshed it yet")
+		// Ten seconds of patience: shorter than the server's timer, which clears up any doubt.
+		tasks = append(tasks, Tasks(&config.Env{Refreshes: []config.Refresh{auto(view)}}, Options{Pool: b.pool, Doubt: 200 * time.Second})...)
+	}
+	for range 3 {
+		var g errgroup.Group
+		for i, task := range tasks {
+			run := b.runOf(auto(views[i]), false)
+			g.Go(func() error {
+				r, err := task.Run(t.Context(), run)
+				if err == nil && r.Outcome != jobs.Skipped {
+					err = fmt.Errorf("%s %s: %s", task.Target, r.Outcome, r.Summary)
+				}
+				return err
+			})
+		}
+		if err := g.Wait(); err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 // What a plain glance at the counters would miss.

@@ -251,8 +251,15 @@ func TestSettingsOfTheDatabaseAreNotInTheWay(t *testing.T) {
 		"DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_isolation = serializable', current_database());"+
 			"EXECUTE format('ALTER DATABASE %I SET quote_all_identifiers = on', current_database()); END $$")
 	b.pool.Reset()
-	if got := b.one("SELECT current_setting('quote_all_identifiers') || ' ' || current_setting('transaction_isolation')"); got != "on serializable" {
-		t.Fatal(got)
+	var got string
+	plain, err := pgx.Connect(t.Context(), b.url) // not as pgtender connects
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer plain.Close(t.Context())
+	err = plain.QueryRow(t.Context(), "SELECT current_setting('quote_all_identifiers') || ' ' || current_setting('transaction_isolation')").Scan(&got)
+	if err != nil || got != "on serializable" {
+		t.Fatal(got, err)
 	}
 	b.must(auto("mv"))
 	b.exec("INSERT INTO public.things VALUES (5000, 'new')")
