@@ -15,7 +15,7 @@ import (
 
 // defaultPartitionRows counts the rows that no partition wanted: they keep a partition of their time from being attached. Source:
 // the DEFAULT partition's live rows in the statistics, which follow within a second of the commit and need no lock; as a crash or a reset
-// makes them 0, a 0 is believed only when a look finds no row; where an index begins with the key, its first and last row besides. Unit: rows; 0 without a DEFAULT. Warning above 0. Remedy: the partition job moves those of
+// makes them 0, a 0 is believed only when a look finds no row; and the first and last row, where half a second is enough to find them. Unit: rows; 0 without a DEFAULT. Warning above 0. Remedy: the partition job moves those of
 // the time that the policy keeps ahead; the others need a partition made by hand, or must go.
 func defaultPartitionRows(r *readings, l limits) Check {
 	return partitionCheck("default_partition_rows", "rows", r, func(ctx context.Context, tx pgx.Tx, all []kept) ([]Finding, error) {
@@ -60,12 +60,9 @@ func (k kept) judgeDefault(ctx context.Context, tx pgx.Tx, f *Finding, facts def
 		map[bool]string{true: "it", false: "them"}[f.Value == 1])
 	job := jobCommand("partition", k.policy.Table.String())
 	window := k.Window(k.policy.Interval, k.policy.Ahead, loc)
-	var first, last *time.Time
-	if facts.indexed {
-		var err error
-		if first, last, err = k.ends(ctx, tx); err != nil {
-			return err
-		}
+	first, last, looked, err := k.ends(ctx, tx)
+	if err != nil {
+		return err
 	}
 	if first != nil {
 		f.Message += fmt.Sprintf("; the first of %s, the last of %s", first.Format(time.RFC3339), last.Format(time.RFC3339))
@@ -89,8 +86,26 @@ func (k kept) judgeDefault(ctx context.Context, tx pgx.Tx, f *Finding, facts def
 		f.Remedy = "their deletion would do more than delete them, so decide yourself: " + strings.Join(append(hinder, firsts...), "; ")
 		return nil
 	}
-	f.Remedy = k.byHand(facts, first, loc)
+	switch key := pg.Ident(k.Key.Column); {
+	case first != nil:
+		f.Remedy = k.byHand(facts, *first, loc)
+	case looked:
+		f.Message += "; none of them has a finite time, so no other partition can hold them"
+		f.Remedy = fmt.Sprintf("they hinder nothing; delete them, if they are mistakes: DELETE FROM %s WHERE NOT (%s);", quoted(k.Default.Table), k.finite())
+	default:
+		f.Remedy = fmt.Sprintf("see of what times they are: SELECT min(%s), max(%[1]s) FROM %s WHERE %s;  -- reads all of it; with an index on %[1]s, this check finds them by itself, and prints the statements that move or delete them",
+			key, quoted(k.Default.Table), k.finite())
+	}
 	return nil
+}
+
+// finite is true of rows that have a time.
+func (k kept) finite() string {
+	key := pg.Ident(k.Key.Column)
+	if k.Key.Type == parts.UUIDv7 {
+		return key + " IS NOT NULL"
+	}
+	return key + " IS NOT NULL AND isfinite(" + key + ")"
 }
 
 // judgeLeft tells what a partition job has on the DEFAULT partition: while it runs, or left by one that was interrupted.
@@ -113,15 +128,11 @@ func (k kept) judgeLeft(f *Finding) {
 }
 
 // byHand makes a partition of the interval that the time lies in, and moves its rows there.
-func (k kept) byHand(facts defaultFacts, t *time.Time, loc *time.Location) string {
-	name := "_by_hand"
-	bounds, check := "FOR VALUES FROM (…) TO (…)", pg.Ident(k.Key.Column)+" >= … AND "+pg.Ident(k.Key.Column)+" < …"
-	if t != nil {
-		edges := parts.Boundaries(k.policy.Interval, *t, 1, k.Key.Zone(loc))
-		r := parts.Range{Lower: k.Key.At(edges[0]), Upper: k.Key.At(edges[1])}
-		name = "_from_" + edges[0].In(k.Key.Zone(loc)).Format("2006_01_02")
-		bounds, check = k.Key.ForValues(r), k.Key.Check(r)
-	}
+func (k kept) byHand(facts defaultFacts, t time.Time, loc *time.Location) string {
+	edges := parts.Boundaries(k.policy.Interval, t, 1, k.Key.Zone(loc))
+	r := parts.Range{Lower: k.Key.At(edges[0]), Upper: k.Key.At(edges[1])}
+	name := "_from_" + edges[0].In(k.Key.Zone(loc)).Format("2006_01_02")
+	bounds, check := k.Key.ForValues(r), k.Key.Check(r)
 	made, table := pg.Ident(k.Table.Schema, parts.Fit(k.Table.Name, name)), quoted(k.Table)
 	list := []string{
 		"BEGIN", fmt.Sprintf("LOCK TABLE %s IN ACCESS EXCLUSIVE MODE", table),
@@ -134,12 +145,12 @@ func (k kept) byHand(facts defaultFacts, t *time.Time, loc *time.Location) strin
 		quoted(k.Default.Table), check, strings.Join(list, "; "))
 }
 
-// ends are the times of the first and the last row of the DEFAULT partition, by an index; nil when they are not to be had: the partition is
-// locked, the role may not read it, an infinite time, half a second is not enough.
-func (k kept) ends(ctx context.Context, tx pgx.Tx) (first, last *time.Time, err error) {
+// ends are the times of the first and the last row of the DEFAULT partition that have one, nil when there are none. They are not looked for when
+// that fails: the partition is locked, the role may not read it, half a second is not enough.
+func (k kept) ends(ctx context.Context, tx pgx.Tx) (first, last *time.Time, looked bool, err error) {
 	inner, err := tx.Begin(ctx) // so that what fails here costs no more than the times
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, false, err
 	}
 	key := pg.Ident(k.Key.Column)
 	at := key + "::timestamptz"
@@ -150,33 +161,33 @@ func (k kept) ends(ctx context.Context, tx pgx.Tx) (first, last *time.Time, err 
 		at = key + "::timestamp AT TIME ZONE 'UTC'"
 	}
 	end := func(order string) string {
-		return fmt.Sprintf("(SELECT %s FROM %s ORDER BY %s %s LIMIT 1)", at, quoted(k.Default.Table), key, order)
+		return fmt.Sprintf("(SELECT %s FROM %s WHERE %s ORDER BY %s %s LIMIT 1)", at, quoted(k.Default.Table), k.finite(), key, order)
 	}
 	_, err = inner.Exec(ctx, "SET LOCAL enable_seqscan = off; SET LOCAL row_security = off; SET LOCAL statement_timeout = 500")
 	if err == nil {
 		err = inner.QueryRow(ctx, "SELECT "+end("ASC")+", "+end("DESC")).Scan(&first, &last)
 	}
 	if rerr := inner.Rollback(ctx); rerr != nil {
-		return nil, nil, rerr
+		return nil, nil, false, rerr
 	}
-	if err != nil || first == nil || last == nil {
-		var scan pgx.ScanArgError
-		if err == nil || pg.Code(err) != "" || errors.As(err, &scan) {
-			return nil, nil, nil
-		}
-		return nil, nil, err
+	var scan pgx.ScanArgError
+	switch {
+	case err != nil && (pg.Code(err) != "" || errors.As(err, &scan)):
+		return nil, nil, false, nil
+	case err != nil:
+		return nil, nil, false, err
+	case first == nil || last == nil:
+		return nil, nil, true, nil
 	}
 	a, b := first.UTC(), last.UTC()
-	return &a, &b, nil
+	return &a, &b, true, nil
 }
 
-// defaultFacts are what the catalog knows of a DEFAULT partition: its live rows, whether an index begins with the key, and the columns
-// that are not generated, for SQL.
+// defaultFacts are what the catalog knows of a DEFAULT partition: its live rows, and the columns that are not generated, for SQL.
 type defaultFacts struct {
 	user     string
 	live     int64
 	estimate int64 // of the last VACUUM or ANALYZE; -1: none
-	indexed  bool
 	columns  string
 	unknown  string // why live cannot be believed
 	grant    string // what would let this role look
@@ -249,27 +260,23 @@ func holdRows(ctx context.Context, tx pgx.Tx, doubtful []kept) ([]uint32, error)
 // defaultRows reads the facts of the DEFAULT partitions, by oid.
 func defaultRows(ctx context.Context, tx pgx.Tx, all []kept) (map[uint32]defaultFacts, error) {
 	var oids []uint32
-	var keys []string
 	for _, k := range all {
 		if k.Default != nil {
-			oids, keys = append(oids, k.Default.OID), append(keys, k.Key.Column)
+			oids = append(oids, k.Default.OID)
 		}
 	}
 	out := map[uint32]defaultFacts{}
 	rows, err := tx.Query(ctx, `
-		SELECT o, current_user, pg_stat_get_live_tuples(o), (SELECT reltuples::bigint FROM pg_class WHERE oid = o), EXISTS (
-		         SELECT FROM pg_index i JOIN pg_attribute a ON a.attrelid = o AND a.attnum = i.indkey[0]
-		           JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_am m ON m.oid = x.relam AND m.amname = 'btree'
-		          WHERE i.indrelid = o AND i.indisvalid AND i.indpred IS NULL AND a.attname = key),
+		SELECT o, current_user, pg_stat_get_live_tuples(o), (SELECT reltuples::bigint FROM pg_class WHERE oid = o),
 		       (SELECT coalesce(string_agg(quote_ident(attname), ', ' ORDER BY attnum), '') FROM pg_attribute
 		         WHERE attrelid = o AND attnum > 0 AND NOT attisdropped AND attgenerated = '')
-		  FROM unnest($1::oid[], $2::text[]) AS t(o, key)`, oids, keys)
+		  FROM unnest($1::oid[]) AS t(o)`, oids)
 	if err != nil {
 		return nil, err
 	}
 	var oid uint32
 	var f defaultFacts
-	_, err = pgx.ForEachRow(rows, []any{&oid, &f.user, &f.live, &f.estimate, &f.indexed, &f.columns}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&oid, &f.user, &f.live, &f.estimate, &f.columns}, func() error {
 		out[oid] = f
 		return nil
 	})
