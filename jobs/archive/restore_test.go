@@ -242,6 +242,15 @@ func TestRowsWithoutAKeyAreRestored(t *testing.T) {
 	}
 }
 
+func TestVerifyOfAMonthWithoutRows(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, crashTable+"DELETE FROM public.t WHERE at < '2021-01-01 00:00+00'")
+	b.mustRun(policy("t"))
+	if got := b.verdicts(); !slices.Equal(got, []string{"public.t_2020 intact: it was empty when it was moved"}) {
+		t.Errorf("%q", got)
+	}
+}
+
 func TestVerifyTellsWhatChanged(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, liveTable)

@@ -144,6 +144,7 @@ func readMoved(ctx context.Context, tx pgx.Tx, p place) ([]moved, error) {
 // sum is what several moves make together.
 type sum struct {
 	rows   int64
+	back   int64 // of those that were moved, brought back
 	digest int64
 	of     []string // what the digest covers; nil: there is none for all of them
 }
@@ -156,6 +157,7 @@ func expected(moves []moved) (s sum, known bool) {
 		}
 		n := *m.Rows
 		if m.Back {
+			s.back += n
 			n = -n
 		}
 		s.rows += n
@@ -241,7 +243,11 @@ func (v *Verdict) look(ctx context.Context, tx pgx.Tx, p place, oid uint32, want
 		v.State, v.What = Changed, "as many rows, but others: the checksum over "+strings.Join(want.of, ", ")+" differs"
 	case sums:
 		v.State = Intact
-		if v.Found == 0 {
+		switch {
+		case v.Found > 0:
+		case want.back == 0:
+			v.What = "it was empty when it was moved"
+		default:
 			v.What = "it is empty: all that was moved into it has been brought back"
 		}
 	case len(lacks) > 0:
