@@ -16,7 +16,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -212,7 +211,7 @@ func (j *Job) open(ctx context.Context, policy config.Archive) (*pass, error) {
 	case p.live.Problem != nil:
 		return refuse(p.live.Problem.What, p.live.Problem.Advice)
 	case p.live.Table != policy.Table:
-		return refuse(fmt.Sprintf("it is not partitioned by time itself, but its branch %s is, and an archive has no branches", p.live.Table), branchAdvice(sets, policy))
+		return refuse(fmt.Sprintf("it is not partitioned by time itself, but its branch %s is, and an archive has no branches", p.live.Table), "Take the archive block out, or divide the table by time first and each month further below (RANGE, then LIST or HASH): then whole months move with all that is below them.")
 	case p.into.Problem != nil && p.into.Problem.Reason == parts.NoSuchTable:
 		return refuse(fmt.Sprintf("its archive %s does not exist", policy.Into), "`pgtender apply` creates it.")
 	case p.into.Problem != nil:
@@ -226,17 +225,6 @@ func (j *Job) open(ctx context.Context, policy config.Archive) (*pass, error) {
 			fmt.Sprintf("Detach it: ALTER TABLE %s DETACH PARTITION %s;", ident(p.into.Table), ident(p.into.Default.Table)))
 	}
 	return p, j.settle(ctx, p)
-}
-
-// branchAdvice says how a table is archived whose branches are partitioned by time: each for itself.
-func branchAdvice(sets []parts.Set, policy config.Archive) string {
-	var blocks []string
-	for _, s := range sets {
-		if s.Asked == policy.Table && s.Table != policy.Table {
-			blocks = append(blocks, s.Table.String())
-		}
-	}
-	return fmt.Sprintf("Give each branch a partition block of its own, with its own archive block, in place of that of %s: %s", policy.Table, strings.Join(blocks, ", "))
 }
 
 // moveAll moves the due partitions, or says what it would do.

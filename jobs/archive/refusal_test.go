@@ -23,7 +23,7 @@ func TestRefusals(t *testing.T) {
 		"plain archive":     {"DROP TABLE public.t_archive; CREATE TABLE public.t_archive (LIKE public.t)", nil, []string{"public.t_archive cannot take partitions", "an ordinary table"}},
 		"other key":         {"DROP TABLE public.t_archive; CREATE TABLE public.t_archive (LIKE public.t, since date) PARTITION BY RANGE (since)", nil, []string{"partitioned by since date", "at timestamptz"}},
 		"archive's DEFAULT": {"CREATE TABLE public.d PARTITION OF public.t_archive DEFAULT", nil, []string{"DEFAULT partition, public.d", "DETACH PARTITION"}},
-		"branches":          {"DROP TABLE public.t CASCADE; CREATE TABLE public.t (x int, at timestamptz) PARTITION BY LIST (x); CREATE TABLE public.b PARTITION OF public.t DEFAULT PARTITION BY RANGE (at)", nil, []string{"branch public.b", "partition block of its own", ": public.b"}},
+		"branches":          {"DROP TABLE public.t CASCADE; CREATE TABLE public.t (x int, at timestamptz) PARTITION BY LIST (x); CREATE TABLE public.b PARTITION OF public.t DEFAULT PARTITION BY RANGE (at)", nil, []string{"branch public.b", "divide the table by time first"}},
 		"referenced":        {"CREATE TABLE public.child (id bigint, at timestamptz, CONSTRAINT points FOREIGN KEY (id, at) REFERENCES public.t)", nil, []string{"public.child (points)"}},
 		"missing column":    {"ALTER TABLE public.t ADD extra text", nil, []string{"column extra: text in the live table, missing in the archive", "pgtender plan"}},
 		"surplus column":    {"ALTER TABLE public.t_archive ADD extra text", nil, []string{"column extra: missing in the live table, text in the archive"}},
