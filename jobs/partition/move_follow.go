@@ -29,6 +29,9 @@ func (m *move) copy(ctx context.Context) error {
 	if err == nil {
 		_, err = m.session.Exec(ctx, "COMMIT")
 	}
+	if err == nil { // else what the copying counted would come on top of what ANALYZE counts
+		_, err = m.session.Exec(ctx, "SELECT pg_stat_force_next_flush()")
+	}
 	if err == nil { // so that rows are found by their indexes, and readers of the new partitions are planned well from the first
 		_, err = m.session.Exec(ctx, "ANALYZE "+m.shell())
 	}
