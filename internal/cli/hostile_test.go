@@ -43,7 +43,7 @@ func (o *odd) id(kind string) string { return pg.Ident(o.of(kind)) }
 // in is the same of an object in the schema.
 func (o *odd) in(kind string) string { return pg.Ident(o.of("s"), o.of(kind)) }
 
-// hcl is a name in the schema as atlas.hcl takes it.
+// hcl is a name in the schema as atlas.hcl takes it; --table takes that of in.
 func (o *odd) hcl(kind string) string { return hclString(o.in(kind)) }
 
 func hclString(text string) string {
@@ -183,16 +183,15 @@ func TestHostileNames(t *testing.T) {
 			o.is("0 3 1 4", fmt.Sprintf("SELECT concat_ws(' ', (SELECT count(*) FROM %s), (SELECT count(*) FROM %s), (SELECT count(*) FROM %s), (SELECT count(*) FROM %s))",
 				o.in("t"), o.in("xarchive"), o.in("plain"), o.in("yarchive")))
 			o.is("2", "SELECT count(*)::text FROM pg_inherits WHERE inhparent = "+pg.Literal(o.in("t"))+"::regclass")
-			named := func(kind string) string { return o.of("s") + "." + o.of(kind) }
-			for _, table := range []string{named("t"), named("plain")} {
+			for _, table := range []string{o.in("t"), o.in("plain")} {
 				o.exits(o.url, "0", "archive", "list", "--table", table)
 				o.exits(o.url, "0", "archive", "verify", "--table", table)
 			}
-			o.exits(o.url, "0", "archive", "restore", "--table", named("t"), "--from", "2020-01", "--to", "2020-02", "--dry-run")
-			o.exits(o.url, "0", "archive", "restore", "--table", named("t"), "--from", "2020-01", "--to", "2020-02")
+			o.exits(o.url, "0", "archive", "restore", "--table", o.in("t"), "--from", "2020-01", "--to", "2020-02", "--dry-run")
+			o.exits(o.url, "0", "archive", "restore", "--table", o.in("t"), "--from", "2020-01", "--to", "2020-02")
 			o.is("3", "SELECT count(*)::text FROM "+o.in("t"))
-			o.exits(o.url, "0", "archive", "release", "--table", named("t"))
-			o.exits(o.url, "0", "job", "run", "archive", "--table", named("t"))
+			o.exits(o.url, "0", "archive", "release", "--table", o.in("t"))
+			o.exits(o.url, "0", "job", "run", "archive", "--table", o.in("t"))
 			o.is("3", "SELECT count(*)::text FROM "+o.in("xarchive"))
 			o.is("own", "SELECT max("+o.id("value")+") FROM "+o.in("plain"))
 			o.exits(o.admin, "0", "grants", "--role", o.of("role"))
