@@ -74,9 +74,9 @@ func (o outage) run(t *testing.T) {
 	} else {
 		t.Logf("%d statements in %s", n, window)
 	}
-	for _, path := range []string{"/livez", "/metrics"} {
-		if status, _ := p.get(path); status != http.StatusOK {
-			t.Errorf("%s: %d", path, status)
+	for _, path := range []string{"/livez", "/metrics", "/status", "/status.json"} {
+		if status, body := p.get(path); status != http.StatusOK {
+			t.Errorf("%s: %d %s", path, status, body)
 		}
 	}
 	last := scalar(t, url, "SELECT coalesce(max(id), 0) FROM pgtender.run")
