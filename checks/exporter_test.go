@@ -92,11 +92,11 @@ func scraped(e *Exporter) ([]*dto.MetricFamily, error) {
 		}
 		seen := map[string]bool{}
 		for _, m := range f.GetMetric() {
-			if key := fmt.Sprint(m.GetLabel()); seen[key] {
+			key := fmt.Sprint(m.GetLabel())
+			if seen[key] {
 				return nil, fmt.Errorf("%s%s is there twice", name, key)
-			} else {
-				seen[key] = true
 			}
+			seen[key] = true
 		}
 		all = append(all, f)
 	}
