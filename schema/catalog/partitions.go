@@ -32,6 +32,9 @@ func (r *reader) readPartitionExtras() error {
 	if len(r.partitions) == 0 {
 		return nil
 	}
+	if err := r.readPartitionIndexes(); err != nil {
+		return err
+	}
 	return r.each(`
 		SELECT 'index of a partition alone', n.nspname, c.relname || '.' || i.relname FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid
 		JOIN pg_class c ON c.oid = x.indrelid JOIN pg_namespace n ON n.oid = c.relnamespace WHERE x.indrelid = ANY($1::oid[]) AND NOT i.relispartition
@@ -74,6 +77,25 @@ func (r *reader) readPartitionExtras() error {
 				return nil
 			}
 			r.unmanage(kind, qualified(schema, name), "")
+			return nil
+		})
+}
+
+// readPartitionIndexes reads by which names partitions' indexes go: a plan gives those that it makes the names that the server gives them.
+func (r *reader) readPartitionIndexes() error {
+	return r.each(`
+		SELECT n.nspname, i.relname, coalesce(c.relname, ''), coalesce(p.relname, ''), CASE WHEN c.oid IS NULL OR i.relispartition THEN '' ELSE pg_get_indexdef(i.oid) END
+		FROM pg_class i JOIN pg_namespace n ON n.oid = i.relnamespace LEFT JOIN pg_index x ON x.indexrelid = i.oid
+		LEFT JOIN pg_class c ON c.oid = x.indrelid AND c.oid = ANY($1::oid[])
+		LEFT JOIN pg_inherits h ON h.inhrelid = i.oid AND i.relkind IN ('i', 'I') LEFT JOIN pg_class p ON p.oid = h.inhparent
+		WHERE n.oid IN (SELECT relnamespace FROM pg_class WHERE oid = ANY($1::oid[])) AND (NOT $2 OR p.oid IS NOT NULL)
+		ORDER BY n.nspname COLLATE "C", i.relname COLLATE "C"`,
+		[]any{r.partitions, r.scope.Declaring}, func(scan func(...any) error) error {
+			var x Relation
+			if err := scan(&x.Schema, &x.Name, &x.Table, &x.Of, &x.Definition); err != nil {
+				return err
+			}
+			r.relations = append(r.relations, x)
 			return nil
 		})
 }

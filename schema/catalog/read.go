@@ -102,7 +102,8 @@ type reader struct {
 	left      map[string]bool
 	children  []Child
 
-	partitions []uint32 // that are compared
+	partitions []uint32   // that are compared
+	relations  []Relation // beside them
 
 	roles, defaultGrantees []string
 	compared               map[string]bool // of what the privileges are
@@ -170,7 +171,7 @@ func (r *reader) oids(kinds string) []uint32 {
 }
 
 func (r *reader) snapshot() *Snapshot {
-	s := &Snapshot{Unmanaged: r.unmanaged, Children: r.children, Roles: r.roles, DefaultGrantees: slices.Compact(slices.Sorted(slices.Values(r.defaultGrantees)))}
+	s := &Snapshot{Unmanaged: r.unmanaged, Children: r.children, Relations: r.relations, Roles: r.roles, DefaultGrantees: slices.Compact(slices.Sorted(slices.Values(r.defaultGrantees)))}
 	for _, o := range r.objects {
 		slices.Sort(r.dependsOn[o.Key])
 		o.set(FactDependsOn, strings.Join(slices.Compact(r.dependsOn[o.Key]), ", "))

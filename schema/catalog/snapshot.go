@@ -191,6 +191,14 @@ type Child struct {
 	Leaf          bool
 }
 
+// Relation is one of a schema that holds compared partitions.
+type Relation struct {
+	Schema, Name string
+	Table        string // of an index of a compared partition: that one
+	Of           string // the parent's index that it is part of, or empty
+	Definition   string // of such an index that is part of none
+}
+
 // Unmanaged is an object that pgtender cannot compare: of a kind that it does not know yet.
 // In the sources it is refused; in the target it is listed.
 type Unmanaged struct {
@@ -205,6 +213,9 @@ type Snapshot struct {
 	Unmanaged []Unmanaged // sorted
 	LeftAlone []string    // what an exclude pattern or a policy keeps out, sorted; "table public.legacy_a"
 	Children  []Child     // sorted by parent, then name
+	// Relations tell the names of the indexes of compared partitions, and which others are taken; of a declaration only those that a
+	// parent's index made. They are compared with nothing.
+	Relations []Relation
 	// Of a database whose privileges are compared: the roles of the server, and those that get default privileges; quoted where needed.
 	Roles, DefaultGrantees []string
 }

@@ -3,6 +3,7 @@ package plan
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"slices"
 	"strings"
 
 	"github.com/pgtender/pgtender/internal/pg"
@@ -80,14 +81,20 @@ func (b *builder) makeRoom(k catalog.Key) {
 func (b *builder) partitionedIndex(k catalog.Key, x index) {
 	parent := b.add(makes, k, Statement{SQL: x.sql(false), Lock: on(share, tableWords(k)),
 		Reason: b.why(k) + "; the parent's index is empty until each partition's is attached"})
-	b.attachChildren(k, k.Owner(), x, parent)
+	b.attachChildren(k, k.Owner(), x, k.Name, parent)
 }
 
-func (b *builder) attachChildren(k, parentTable catalog.Key, parent index, made *step) {
+// attachChildren builds and attaches the indexes of the table's partitions. declared is what the sources call the parent's index.
+func (b *builder) attachChildren(k, parentTable catalog.Key, parent index, declared string, made *step) {
 	for _, c := range b.children[parentTable] {
 		child := parent
 		child.schema, child.table, child.only = c.Table.Schema, c.Table.Name, !c.Leaf
-		child.name = partitionIndexName(c.Table.Name, parent)
+		called := b.declaredIndex(c.Table, declared)
+		child.name = called
+		var goes catalog.Key // the index whose part has the name
+		if taken, by := b.taken(child); taken || called == "" {
+			child.name, goes = partitionIndexName(c.Table.Name, parent), b.wholeOf(k, by)
+		}
 		s := concurrentIndex(child, "for the partition", c.Table.Schema+"."+c.Table.Name)
 		if !c.Leaf {
 			s.SQL, s.Cleanup, s.Lock = child.sql(false), "", on(share, c.Table.Schema+"."+c.Table.Name)
@@ -101,13 +108,53 @@ func (b *builder) attachChildren(k, parentTable catalog.Key, parent index, made 
 			Reason: "the partition's index becomes part of the parent's", Lock: on(accessExclusive, "index "+child.schema+"."+child.name)})
 		attach.needs(built)
 		tie(made, built, attach)
+		if f := b.fates[goes]; f == drop || f == recreate {
+			renamed := b.add(alters, k, Statement{SQL: "ALTER INDEX " + pg.Ident(child.schema, child.name) + " RENAME TO " + pg.Ident(called),
+				Reason: "its predecessor had the name", Lock: on(shareUpdateExclusive, "index "+child.schema+"."+child.name)})
+			renamed.final = true
+			renamed.needs(attach)
+			b.afterGone = append(b.afterGone, lateNeed{renamed, goes})
+			tie(attach, renamed)
+		}
 		if !c.Leaf {
-			b.attachChildren(k, c.Table, child, built)
+			b.attachChildren(k, c.Table, child, called, built)
 		}
 	}
 }
 
-// partitionIndexName is the same in each run for the same partition and definition, so that a run which was killed
+// declaredIndex is the name that the server gave a declared partition's part of an index when it ran the sources, or "".
+func (b *builder) declaredIndex(partition catalog.Key, of string) string {
+	for _, r := range b.want.Relations {
+		if r.Schema == partition.Schema && r.Table == partition.Name && r.Of == of && of != "" {
+			return r.Name
+		}
+	}
+	return ""
+}
+
+// taken reports whether the name belongs to another relation already. An equal index that is part of none is what an earlier run has left.
+func (b *builder) taken(x index) (bool, catalog.Relation) {
+	for _, r := range b.live.Relations {
+		if r.Schema == x.schema && r.Name == x.name {
+			return !SameIndex(r.Definition, x.sql(false)), r
+		}
+	}
+	return false, catalog.Relation{}
+}
+
+// wholeOf is the index of k's table that an index of one of its partitions, at any depth, is part of.
+func (b *builder) wholeOf(k catalog.Key, part catalog.Relation) catalog.Key {
+	for part.Of != "" {
+		up := slices.IndexFunc(b.live.Relations, func(r catalog.Relation) bool { return r.Name == part.Of && r.Of != "" })
+		if up < 0 {
+			return catalog.Key{Kind: catalog.Index, Schema: k.Schema, Table: k.Table, Name: part.Of}
+		}
+		part = b.live.Relations[up]
+	}
+	return catalog.Key{}
+}
+
+// partitionIndexName is the name where the sources tell none, since a policy makes the partition. It is the same in each run for the same partition and definition, so that a run which was killed
 // finds what it has built.
 func partitionIndexName(table string, x index) string {
 	sum := sha256.Sum256([]byte(x.rest))
