@@ -101,6 +101,9 @@ func observe(t *testing.T, c *testCase, s plan.Statement) {
 	hazard := func(name plan.HazardName) bool {
 		return slices.ContainsFunc(s.Hazards, func(h plan.Hazard) bool { return h.Name == name })
 	}
+	if strings.Contains(s.SQL, " USING INDEX ") { // it was built by an earlier statement, and takes the name of the one before it
+		rebuilt = nil
+	}
 	if len(rebuilt) > 0 && !hazard(plan.Rewrite) && !hazard(plan.LongLock) {
 		t.Errorf("%s\n builds %v anew and does not say so", s.SQL, rebuilt)
 	}
