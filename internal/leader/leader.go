@@ -49,6 +49,7 @@ type Candidate struct {
 
 	mu     sync.Mutex
 	status Status
+	term   context.Context // of the last time it led; its end comes before status can tell of it
 }
 
 // New returns a candidate. It does nothing before Run.
@@ -74,7 +75,14 @@ func New(opt Options) *Candidate {
 func (c *Candidate) Status() Status {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.status
+	if c.status.State != Leading || c.term.Err() == nil {
+		return c.status
+	}
+	ended := Status{State: Connecting, Since: time.Now()}
+	if cause := context.Cause(c.term); !errors.Is(cause, errClosed) {
+		ended.Err = cause
+	}
+	return ended
 }
 
 // Term is one time of leadership.
@@ -148,6 +156,9 @@ func (c *Candidate) stand(ctx context.Context, work func(context.Context, *Term)
 	if err := session.Do(ctx, c.requireLock); err != nil {
 		return Standby, err
 	}
+	c.mu.Lock()
+	c.term = session.Context()
+	c.mu.Unlock()
 	c.enter(Leading, nil)
 	stop := context.AfterFunc(session.Context(), func() { c.enter(Connecting, context.Cause(session.Context())) })
 	work(session.Context(), &Term{session})
