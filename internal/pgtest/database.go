@@ -142,6 +142,10 @@ func Exec(t testing.TB, databaseURL string, statements ...string) {
 			t.Fatalf("pgtest: %s: %v", sql, err)
 		}
 	}
+	// Closing does not wait for the server's process to end, which is when it would count what it wrote.
+	if _, err := conn.PgConn().Exec(ctx, "SELECT pg_catalog.pg_stat_force_next_flush()").ReadAll(); err != nil {
+		t.Fatalf("pgtest: count what was written: %v", err)
+	}
 }
 
 // Eventually waits until the query's single boolean is true: for an event that the database shows.
