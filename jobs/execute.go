@@ -214,10 +214,11 @@ func (a *attempt) call(ctx context.Context, run *Run) (result Result, err error)
 	return a.task.Run(ctx, run)
 }
 
-// lock takes the locks of the task's objects, in order, and waits a while for one that somebody else has; then
-// it says who.
+// lock takes the locks of the task's objects, in order, and waits a while for one that somebody else has; after a second the log
+// says for whom, and at the end busy does.
 func (a *attempt) lock(ctx context.Context, session *leader.Session) (busy string, err error) {
-	over := time.Now().Add(a.r.opt.LockWait)
+	began := time.Now()
+	var told bool
 	for _, object := range a.task.Locks {
 		for pause := 50 * time.Millisecond; ; pause = min(2*pause, time.Second) {
 			got, err := session.TryLock(ctx, ObjectLock(object))
@@ -227,12 +228,18 @@ func (a *attempt) lock(ctx context.Context, session *leader.Session) (busy strin
 			if got {
 				break
 			}
-			if time.Now().After(over) {
+			waited := time.Since(began)
+			if over := waited > a.r.opt.LockWait; over || waited > time.Second && !told {
 				err := session.Do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 					busy = a.r.ledger.busy(ctx, conn, object)
 					return nil
 				})
-				return busy, err
+				if over || err != nil {
+					return "busy: " + busy, err
+				}
+				told = true
+				a.r.opt.Log.Info("waits for another", zap.String("job", a.task.Job), zap.String("target", a.task.Target),
+					zap.String("because", busy), zap.String("at_most", a.r.opt.LockWait.String()))
 			}
 			select {
 			case <-ctx.Done():

@@ -298,9 +298,9 @@ func (l *ledger) busy(ctx context.Context, db execer, object string) string {
 		  AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) LIMIT 1`,
 		pg.LockKey(ObjectLock(object))).Scan(&pid, &application)
 	if err != nil {
-		return fmt.Sprintf("busy: %s is being worked on by another process", object)
+		return fmt.Sprintf("%s is being worked on by another process", object)
 	}
-	return fmt.Sprintf("busy: %s is being worked on by %s (server process %d)", object, application, pid)
+	return fmt.Sprintf("%s is being worked on by %s (server process %d)", object, application, pid)
 }
 
 func (e ending) json() []byte {

@@ -8,6 +8,10 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
+
 	"github.com/pgtender/pgtender/internal/leader"
 	"github.com/pgtender/pgtender/internal/pgtest"
 	"github.com/pgtender/pgtender/internal/state"
@@ -89,8 +93,15 @@ func TestABusyObjectIsSkippedAndNamed(t *testing.T) {
 	}
 	wantRows(t, url, "outcome, summary", "skipped "+want)
 
-	r = assemble(t, url, nil, nil, tk)
-	time.AfterFunc(100*time.Millisecond, other.Close)
+	// It says for whom it waits, and goes on as soon as that has ended.
+	core, _ := observer.New(zap.InfoLevel)
+	log := zap.New(core, zap.Hooks(func(e zapcore.Entry) error {
+		if e.Message == "waits for another" {
+			other.Close()
+		}
+		return nil
+	}))
+	r = assemble(t, url, nil, func(o *jobs.Options) { o.Log = log }, tk)
 	if reports, err = r.RunOnce(t.Context(), jobs.Once{}); err != nil || reports[0].Result.Outcome != jobs.Success {
 		t.Errorf("when it is free again: %+v, %v", reports, err)
 	}
