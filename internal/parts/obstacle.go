@@ -21,6 +21,10 @@ type Obstacle struct {
 	First string
 }
 
+// ourTrigger is true of a trigger t that a move has put there, not of a person's that is merely called so: it goes with the move, whoever
+// works on that.
+const ourTrigger = `t.tgname IN ($2::text, $2::text || '_all') AND EXISTS (SELECT FROM pg_proc f JOIN pg_namespace n ON n.oid = f.pronamespace WHERE f.oid = t.tgfoid AND n.nspname = 'pgtender')`
+
 // Obstacles lists what makes moving rows out of the DEFAULT partition unsafe: some would take the DELETE for more
 // than it is, some would be lost with a DEFAULT partition that is replaced.
 func Obstacles(ctx context.Context, q pg.Querier, set *Set) ([]Obstacle, error) {
@@ -42,10 +46,10 @@ func Obstacles(ctx context.Context, q pg.Querier, set *Set) ([]Obstacle, error) 
 			LEFT JOIN LATERAL (
 				WITH RECURSIVE above AS (SELECT k.oid, k.conparentid UNION ALL SELECT p.oid, p.conparentid FROM above a JOIN pg_constraint p ON p.oid = a.conparentid)
 				SELECT c.* FROM above a JOIN pg_constraint c ON c.oid = a.oid WHERE a.conparentid = 0) top ON t.tgisinternal
-			WHERE t.tgrelid = $1 AND t.tgtype & 8 <> 0 AND t.tgenabled <> 'D'
+			WHERE t.tgrelid = $1 AND t.tgtype & 8 <> 0 AND t.tgenabled <> 'D' AND NOT (`+ourTrigger+`)
 			UNION ALL
-			SELECT format('trigger %s is on it alone', tgname), true, '', '', '', '' FROM pg_trigger
-			WHERE tgrelid = $1 AND NOT tgisinternal AND tgparentid = 0 AND NOT (tgtype & 8 <> 0 AND tgenabled <> 'D') AND NOT starts_with(tgname, $2)
+			SELECT format('trigger %s is on it alone', tgname), true, '', '', '', '' FROM pg_trigger t
+			WHERE tgrelid = $1 AND NOT tgisinternal AND tgparentid = 0 AND NOT (tgtype & 8 <> 0 AND tgenabled <> 'D') AND NOT (`+ourTrigger+`)
 			UNION ALL
 			SELECT format('rule %s would take the moved rows for deleted ones', rulename), true, 'rule', quote_ident(rulename), ev_enabled::text, '' FROM pg_rewrite WHERE ev_class = $1 AND ev_enabled <> 'D'
 			UNION ALL

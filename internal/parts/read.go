@@ -56,7 +56,7 @@ SELECT b.ord, b.parent, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NU
        CASE WHEN b.expr = 'DEFAULT' THEN ARRAY(SELECT x.conname::text FROM pg_constraint x
             WHERE x.conrelid = b.oid AND x.contype = 'c' AND starts_with(x.conname, $4) ORDER BY 1) END,
        CASE WHEN b.expr = 'DEFAULT' THEN ARRAY(SELECT f.proname::text FROM pg_trigger x JOIN pg_proc f ON f.oid = x.tgfoid
-            WHERE x.tgrelid = b.oid AND x.tgname = $5 ORDER BY 1) END
+            JOIN pg_namespace fn ON fn.oid = f.pronamespace WHERE x.tgrelid = b.oid AND x.tgname = $5 AND fn.nspname = 'pgtender' ORDER BY 1) END
 FROM child b JOIN pg_namespace n ON n.oid = b.relnamespace`
 }
 

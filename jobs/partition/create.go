@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -173,6 +174,7 @@ type taken struct {
 	Kind   string
 	Parent uint32 // 0: none
 	Ours   bool   // bears our CHECK
+	Moving bool   // it lies below a table of a move's
 }
 
 // around looks, under the claim, whether the table has no partitions but those that were read and those that this run
@@ -188,7 +190,9 @@ func around(ctx context.Context, q pg.Querier, group []design) (known bool, name
 		SELECT NOT EXISTS (SELECT FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
 		                   WHERE i.inhparent = $1 AND i.inhrelid <> ALL ($2::oid[]) AND c.relname <> ALL ($3::name[])),
 		       coalesce((SELECT json_object_agg(c.relname, json_build_object('Kind', c.relkind, 'Parent', coalesce((SELECT inhparent FROM pg_inherits WHERE inhrelid = c.oid LIMIT 1), 0)::bigint,
-		                 'Ours', EXISTS (SELECT FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype = 'c' AND k.conname = $6)))
+		                 'Ours', EXISTS (SELECT FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype = 'c' AND k.conname = $6),
+		                 'Moving', EXISTS (SELECT FROM pg_inherits i JOIN pg_class p ON p.oid = i.inhparent JOIN pg_namespace pn ON pn.oid = p.relnamespace
+		                                   WHERE i.inhrelid = c.oid AND pn.nspname = 'pgtender')))
 		                 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $4 AND c.relname = ANY ($5::name[])), '{}')`,
 		d.set.OID, d.set.Members(), d.made, d.name.Schema, wanted, parts.BoundsCheck).Scan(&known, &text)
 	if err == nil {
@@ -198,6 +202,11 @@ func around(ctx context.Context, q pg.Querier, group []design) (known bool, name
 		return false, nil, fmt.Errorf("look what is called like a partition of %s: %w", d.set.Table, err)
 	}
 	return known, names, nil
+}
+
+// forget leaves out what an unfinished move has made: a dry run has said that it would be dropped.
+func forget(names map[string]taken) {
+	maps.DeleteFunc(names, func(_ string, t taken) bool { return t.Moving })
 }
 
 // stillMissing is what of the group another pgtender, or a person, has not made meanwhile.
@@ -218,7 +227,7 @@ func stillMissing(ctx context.Context, tx pgx.Tx, policy config.Partition, group
 
 // settle finds the partition's name. A partition of the same table that is merely called so
 // makes it take its spare name. A table with our CHECK that is no partition was left by a DETACH or a crash, and may be taken
-// as the partition if it is empty. Anything else is somebody's, and refused.
+// as the partition if it is empty. One that a move has filled is left to the move. Anything else is somebody's, and refused.
 func (d design) settle(names map[string]taken) (leftover bool, _ design, _ error) {
 	for _, name := range []string{d.want.Name, d.want.Spare} {
 		d.name.Name = name
@@ -228,6 +237,8 @@ func (d design) settle(names map[string]taken) (leftover bool, _ design, _ error
 			return false, d, nil
 		case t.Parent == d.set.OID:
 			continue
+		case t.Moving && d.set.Default != nil:
+			return false, d, &goingOnError{d.set}
 		case t.Kind == "r" && t.Parent == 0 && t.Ours:
 			return true, d, nil
 		case t.Kind == "r" && t.Parent == 0:

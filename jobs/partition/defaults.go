@@ -117,13 +117,17 @@ func (j *Job) withdraw(ctx context.Context, group []design, failure error) error
 	return failure
 }
 
-// tidy drops proofs that a crash left: they would refuse rows for ever.
+// tidy drops what a crash left: a copy that nobody completes, and proofs, which would refuse rows for ever. A dry run says so.
 func (j *Job) tidy(ctx context.Context, run *jobs.Run, set *parts.Set) error {
-	if run.DryRun || set.Default == nil {
+	if set.Default == nil {
 		return nil
 	}
 	if len(set.Default.Moves) > 0 {
-		if err := j.discard(ctx, set, set.Default.Moves); err != nil {
+		discard := func() error { return j.discard(ctx, set, set.Default.Moves, false) }
+		if run.DryRun {
+			discard = func() error { return j.rehearseDiscard(ctx, run, set) }
+		}
+		if err := discard(); err != nil {
 			return err
 		}
 	}
@@ -134,12 +138,18 @@ func (j *Job) tidy(ctx context.Context, run *jobs.Run, set *parts.Set) error {
 	for _, p := range set.Default.Proofs {
 		drops = append(drops, "DROP CONSTRAINT IF EXISTS "+pg.Ident(p))
 	}
+	statement := fmt.Sprintf("ALTER TABLE %s %s", ident(set.Default.Table), strings.Join(drops, ", "))
+	if run.DryRun {
+		run.Say("-- an interrupted run has left CHECKs on %s, which refuse rows:", set.Default.Table)
+		run.Say("%s;", statement)
+		return nil
+	}
 	err := j.Patience.InTx(ctx, j.Pool, func(tx pgx.Tx) error {
 		// Another pgtender may be between adding a proof and using it.
 		if err := parts.Claim(ctx, tx, set.Asked); err != nil {
 			return err
 		}
-		_, err := tx.Exec(ctx, fmt.Sprintf("ALTER TABLE %s %s", ident(set.Default.Table), strings.Join(drops, ", ")))
+		_, err := tx.Exec(ctx, statement)
 		return err
 	})
 	if err != nil {

@@ -1,11 +1,13 @@
 package partition
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
 
 	"github.com/pgtender/pgtender/internal/config"
+	"github.com/pgtender/pgtender/internal/parts"
 	"github.com/pgtender/pgtender/internal/pg"
 )
 
@@ -93,4 +95,21 @@ func summarise(errs []error) []error {
 		list = append(list, fmt.Errorf("partition %s: %d more partitions were not made for reasons like these; once they are mended, the next run tells of what is left", more[0], len(more)))
 	}
 	return list
+}
+
+// explain turns a problem into an error with advice that can be followed.
+func (j *Job) explain(ctx context.Context, policy config.Partition, problem *parts.Problem) error {
+	advice := problem.Advice
+	if problem.Reason == parts.NotPartitioned {
+		sketch, err := parts.Advise(ctx, j.Pool, policy.Table, policy.Interval, j.Location)
+		if err != nil {
+			return err
+		}
+		advice = sketch
+	}
+	what := problem.What
+	if policy.Pos.File != "" {
+		what += fmt.Sprintf(" (the policy is at %s)", policy.Pos)
+	}
+	return &Refusal{policy.Table, what, advice}
 }

@@ -75,15 +75,29 @@ func (j *Job) moveAside(ctx context.Context, run *jobs.Run, policy config.Partit
 		return o, err
 	}
 	defer m.session.Close(context.WithoutCancel(ctx))
+	// Another one may have begun since the table was read, and have been lost: this session has the lock of those who go on.
+	switch names, err := j.leftOn(ctx, m.set); {
+	case err != nil:
+		return o, err
+	case len(names) > 0:
+		if err := j.discard(ctx, m.set, names, true); err != nil {
+			return o, err
+		}
+	}
 	begun := false
 	fail := func(what string, err error) (outcome, error) {
 		err = fmt.Errorf("%s of DEFAULT partition %s: %w", what, def, err)
-		if begun {
+		var taken *takenError
+		if begun && !errors.As(err, &taken) {
 			// The copy is of no use now. When it cannot be dropped, the next run does it.
 			m.session.Close(context.WithoutCancel(ctx))
 			clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), j.Tidy)
 			defer cancel()
-			if derr := j.discard(clean, m.set, []string{m.name}); derr != nil {
+			if derr := j.discard(clean, m.set, []string{m.name}, false); derr != nil {
+				var goingOn *goingOnError
+				if errors.As(derr, &goingOn) {
+					return outcome{locks: o.locks, whole: true}, err // that one clears up
+				}
 				err = errors.Join(err, &parts.LeftError{What: fmt.Sprintf("the triggers %s and %[1]s_all are left on %s, and what they write to, pgtender.%s and pgtender.%[3]s_log; "+
 					"no row is lost by them, but writing is slower, and what they write grows. Take them away, as the next run does: `pgtender job run partition --table %s` (%v)",
 					parts.MoveTrigger, def, m.name, pg.Word(m.set.Asked.String()), derr)})
@@ -153,7 +167,7 @@ func (m *move) open(ctx context.Context) (err error) {
 		got, err = pg.TryLock(ctx, m.session, moveLock(m.set.Asked))
 	}
 	if err == nil && !got {
-		err = errMoving(m.set)
+		err = &goingOnError{m.set}
 	}
 	if err != nil {
 		m.session.Close(context.WithoutCancel(ctx))

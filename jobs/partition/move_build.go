@@ -53,6 +53,9 @@ func (m *move) build(ctx context.Context, tx pgx.Tx) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	if m.run.DryRun {
+		forget(names)
+	}
 	if !known {
 		return nil, fmt.Errorf("partitions of %s came or went meanwhile; the next run will look at it anew", m.set.Table)
 	}

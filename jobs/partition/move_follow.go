@@ -131,7 +131,10 @@ func (m *move) catchUp(ctx context.Context) error {
 	last := int64(1) << 62
 	for lagging := 0; ; {
 		var backlog int64
-		if err := m.j.Pool.QueryRow(ctx, fmt.Sprintf("SELECT count(*) FROM %s", m.log())).Scan(&backlog); err != nil {
+		err := m.claimed(ctx, m.j.Patience, func(tx pgx.Tx) error {
+			return tx.QueryRow(ctx, "SELECT count(*) FROM "+m.log()).Scan(&backlog)
+		})
+		if err != nil {
 			return err
 		}
 		if backlog <= fewChanges {
@@ -144,10 +147,7 @@ func (m *move) catchUp(ctx context.Context) error {
 			}
 		}
 		last = backlog
-		err := m.j.Patience.InTx(ctx, m.j.Pool, func(tx pgx.Tx) error {
-			if err := parts.Claim(ctx, tx, m.set.Asked); err != nil {
-				return err
-			}
+		err = m.claimed(ctx, m.j.Patience, func(tx pgx.Tx) error {
 			_, err := tx.Exec(ctx, m.replay())
 			return err
 		})
@@ -161,10 +161,7 @@ func (m *move) catchUp(ctx context.Context) error {
 func (m *move) join(ctx context.Context) error {
 	locks := []parts.Lock{{Table: m.set.Default.Table, Mode: parts.ShareRowExclusive}}
 	patience := parts.Telling(ctx, m.j.Pool, m.j.Patience, m.run.Say, locks)
-	err := patience.InTx(ctx, m.j.Pool, func(tx pgx.Tx) error {
-		if err := parts.Claim(ctx, tx, m.set.Asked); err != nil {
-			return err
-		}
+	err := m.claimed(ctx, patience, func(tx pgx.Tx) error {
 		if err := parts.LockAll(ctx, tx, m.j.Patience, locks); err != nil {
 			return err
 		}
@@ -207,7 +204,10 @@ func (m *move) behind(ctx context.Context, tx pgx.Tx, most int64) error {
 // compare counts the rows on both sides.
 func (m *move) compare(ctx context.Context) error {
 	var original, copied int64
-	err := m.j.Patience.InTx(ctx, m.j.Pool, func(tx pgx.Tx) error {
+	err := m.j.Patience.InTx(ctx, m.j.Pool, func(tx pgx.Tx) error { // it takes long, so nobody is kept from the table
+		if err := m.there(ctx, tx); err != nil {
+			return err
+		}
 		if _, err := tx.Exec(ctx, "SET LOCAL row_security = off"); err != nil {
 			return err
 		}
