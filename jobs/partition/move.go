@@ -43,6 +43,7 @@ type move struct {
 	columns []string     // quoted; not generated ones
 	key     []string     // the columns of the primary key; none: a row is found by all columns
 	session *pgx.Conn    // holds the snapshot, and the lock that says that the move goes on
+	ended   bool         // that session
 	xid     uint64       // a transaction after the last of the notes were copied
 	copied  time.Time    // when that was, by the server's clock
 	rows    int64
@@ -74,7 +75,7 @@ func (j *Job) moveAside(ctx context.Context, run *jobs.Run, policy config.Partit
 	if err := m.open(ctx); err != nil {
 		return o, err
 	}
-	defer m.session.Close(context.WithoutCancel(ctx))
+	defer m.leave(context.WithoutCancel(ctx))
 	// Another one may have begun since the table was read, and have been lost: this session has the lock of those who go on.
 	switch names, err := j.leftOn(ctx, m.set); {
 	case err != nil:
@@ -90,9 +91,9 @@ func (j *Job) moveAside(ctx context.Context, run *jobs.Run, policy config.Partit
 		var taken *takenError
 		if begun && !errors.As(err, &taken) {
 			// The copy is of no use now. When it cannot be dropped, the next run does it.
-			m.session.Close(context.WithoutCancel(ctx))
 			clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), j.Tidy)
 			defer cancel()
+			m.leave(clean)
 			if derr := j.discard(clean, m.set, []string{m.name}, false); derr != nil {
 				var goingOn *goingOnError
 				if errors.As(derr, &goingOn) {
@@ -173,6 +174,30 @@ func (m *move) open(ctx context.Context) (err error) {
 		m.session.Close(context.WithoutCancel(ctx))
 	}
 	return err
+}
+
+// leave ends the move's session and waits, no longer than j.Tidy, until the server has noticed. It may be busy with a statement of it, or
+// slow; until then the session's lock says that the move goes on, and would keep whoever comes next from the table, this run too.
+func (m *move) leave(ctx context.Context) {
+	if m.ended {
+		return
+	}
+	m.ended = true
+	ctx, cancel := context.WithTimeout(ctx, m.j.Tidy)
+	defer cancel()
+	m.session.Close(ctx)
+	for pause := time.Millisecond; ; pause = min(2*pause, 100*time.Millisecond) {
+		var held bool
+		err := m.j.Pool.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted AND pid = $1)", m.session.PgConn().PID()).Scan(&held)
+		if err != nil || !held {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(pause):
+		}
+	}
 }
 
 // shell is the table that the copies lie below until they are attached.

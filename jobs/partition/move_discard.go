@@ -41,10 +41,11 @@ func (m *move) claimed(ctx context.Context, patience pg.Patience, f func(tx pgx.
 	})
 }
 
-// there is an error when the move's objects are gone.
+// there is an error when the move's objects are gone. It asks the catalog itself: what to_regclass answers from may be older than the claim.
 func (m *move) there(ctx context.Context, tx pgx.Tx) error {
 	var there bool
-	err := tx.QueryRow(ctx, "SELECT to_regclass($1) IS NOT NULL", m.log()).Scan(&there)
+	err := tx.QueryRow(ctx, `
+		SELECT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = 'pgtender' AND c.relname = $1)`, m.name+"_log").Scan(&there)
 	if err == nil && !there {
 		err = &takenError{m}
 	}

@@ -78,6 +78,7 @@ func TestKilledWhileRowsLeaveTheDefault(t *testing.T) {
 func TestAMoveThatIsStopped(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, withDefault+`INSERT INTO public.t (at, x) SELECT public.month(0), i FROM generate_series(1, 300) i`).aside()
+	b.job.Tidy = time.Minute
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	reader, done := b.moving(ctx)
@@ -93,6 +94,53 @@ func TestAMoveThatIsStopped(t *testing.T) {
 	if got := b.one("SELECT count(*) || ' ' || (SELECT count(*) FROM public.rest) FROM public.t"); got != "300 0" {
 		t.Error(got)
 	}
+}
+
+// The server goes on for a while with a statement of a session that is gone. A run that is told to stop waits for it to end, and
+// takes its lock for nobody else's.
+func TestAMoveThatIsStoppedWhileTheServerGoesOn(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, withDefault+`INSERT INTO public.t (at, x) SELECT public.month(0), i FROM generate_series(1, 300) i;
+		CREATE FUNCTION public.deaf(x int) RETURNS bool LANGUAGE plpgsql AS $$ BEGIN
+			LOOP
+				BEGIN
+					PERFORM pg_advisory_xact_lock_shared(4712) WHERE x = 150;
+					RETURN true;
+				EXCEPTION WHEN query_canceled THEN -- goes on
+				END;
+			END LOOP;
+		END $$;
+		ALTER TABLE public.t ADD CONSTRAINT deaf CHECK (public.deaf(x))`).aside()
+	b.job.Tidy = time.Minute
+	b.exec("SELECT pg_advisory_lock(4712)")
+	asked, noticed := 0, b.connect()
+	b.job.Pool = b.watched(func(sql string) {
+		if !strings.Contains(sql, "FROM pg_locks WHERE locktype = 'advisory' AND granted AND pid") {
+			return
+		}
+		if asked++; asked == 3 {
+			var held bool
+			if err := noticed.QueryRow(context.Background(), "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND objid = 4712)").Scan(&held); err != nil || !held {
+				t.Errorf("the server goes on: %v, %v", held, err)
+			}
+			b.exec("SELECT pg_advisory_unlock(4712)")
+		}
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	done := make(chan error, 1)
+	go func() {
+		_, err := b.job.Run(ctx, (&record{}).run(false), policy("t", config.Month, 1))
+		done <- err
+	}()
+	pgtest.Eventually(t, b.url, "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND objid = 4712)")
+	cancel()
+	if err := <-done; !errors.Is(err, context.Canceled) || asked < 3 {
+		t.Fatalf("%v; it asked %d times whether the session has ended", err, asked)
+	}
+	b.clean()
+	b.mustRun(policy("t", config.Month, 1))
+	b.clean()
 }
 
 // A statement that was under way when a move was given up goes on: what it writes to is dropped after it.
