@@ -153,7 +153,7 @@ func lookForGrants(ctx context.Context, q pg.Querier, role string) (forGrants, e
 		SELECT pn.nspname, p.relname, cn.nspname, c.relname
 		FROM pg_class p JOIN pg_namespace pn ON pn.oid = p.relnamespace
 		CROSS JOIN LATERAL pg_partition_tree(p.oid) t JOIN pg_class c ON c.oid = t.relid JOIN pg_namespace cn ON cn.oid = c.relnamespace
-		WHERE p.relkind = 'p' AND NOT p.relispartition AND t.level > 0 ORDER BY 1, 2, 3, 4`)
+		WHERE p.relkind = 'p' AND t.level > 0 ORDER BY 1, 2, 3, 4`)
 	if err != nil {
 		return seen, fmt.Errorf("read the partitions: %w", err)
 	}

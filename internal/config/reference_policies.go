@@ -24,7 +24,7 @@ func daemonBlock() block {
 func partitionBlock() block {
 	return block{
 		name: "partition", label: "the table's name", many: true,
-		doc: "Keeps partitions of a table, partitioned by range of time, ahead of the clock.",
+		doc: "Keeps partitions of a table, partitioned by range of time, ahead of the clock. Of a table that is partitioned by something else (LIST, say), every branch that is partitioned by time is kept so, whether the sources declare the branches or somebody else makes them; a branch may have a block of its own instead, and must where it has an archive.",
 		attrs: []attribute{
 			{name: "schema", kind: "string", def: defaultSchema, doc: schemaDoc},
 			{name: "interval", kind: "string", required: true, doc: "The width of a partition: `day`, `week` (ISO, from Monday), `month`, `quarter` or `year`."},

@@ -211,7 +211,7 @@ func (j *Job) open(ctx context.Context, policy config.Archive) (*pass, error) {
 	case p.live.Problem != nil:
 		return refuse(p.live.Problem.What, p.live.Problem.Advice)
 	case p.live.Table != policy.Table:
-		return refuse(fmt.Sprintf("it is not partitioned by time itself, but its branch %s is, and an archive has no branches", p.live.Table), "Take the archive block out, or divide the table by time first and each month further below (RANGE, then LIST or HASH): then whole months move with all that is below them.")
+		return refuse(fmt.Sprintf("it is not partitioned by time itself, but its branch %s is, and an archive has no branches", p.live.Table), "Give each branch a partition block of its own, with the archive block in it, in place of this table's; or divide the table by time first and each month further below (RANGE, then LIST or HASH): then whole months move with all that is below them.")
 	case p.into.Problem != nil && p.into.Problem.Reason == parts.NoSuchTable:
 		return refuse(fmt.Sprintf("its archive %s does not exist", policy.Into), "`pgtender apply` creates it.")
 	case p.into.Problem != nil:

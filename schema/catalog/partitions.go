@@ -25,6 +25,9 @@ func (r *reader) placeDeclared(c, parent *relation) {
 	o.set(FactPartitionOf, pg.Ident(parent.schema, parent.name)).set(FactBound, c.bound).set(FactPartitionKey, c.partKey).set(FactPersistence, c.persistence).
 		set(FactAccessMethod, c.accessMethod).set(FactTablespace, c.tablespace).set(FactOptions, join(c.options, c.toastOptions)).set(FactComment, c.comment)
 	o.Notes = Notes{Rows: int64(c.rows), Bytes: c.bytes}
+	if c.kind == "p" {
+		o.Notes = Notes{Partitioned: true}
+	}
 }
 
 // readPartitionExtras finds what compared partitions have of their own.
@@ -100,22 +103,13 @@ func (r *reader) readPartitionIndexes() error {
 		})
 }
 
-// DeclaredPartitions are the topmost tables of the compared partitions, for a Scope.
+// DeclaredPartitions are the tables, partitions too, of which some partition is compared, for a Scope.
 func DeclaredPartitions(s *Snapshot) []Key {
-	up := map[Key]Key{}
-	for _, c := range s.Children {
-		up[c.Table] = c.Parent
-	}
 	var out []Key
-	for _, o := range s.Objects {
-		if o.Key.Kind != Partition {
-			continue
+	for _, c := range s.Children {
+		if _, ok := s.Lookup(Key{Kind: Partition, Schema: c.Table.Schema, Name: c.Table.Name}); ok {
+			out = append(out, c.Parent)
 		}
-		root := TableKey(o.Key.Schema, o.Key.Name)
-		for next, ok := up[root]; ok; next, ok = up[root] {
-			root = next
-		}
-		out = append(out, root)
 	}
 	slices.SortFunc(out, CompareKeys)
 	return slices.Compact(out)

@@ -21,7 +21,7 @@ type relation struct {
 	options, toastOptions, bound, comment   string
 	rows                                    float64
 	bytes                                   int64
-	populated                               bool
+	populated, timed                        bool // timed: partitioned by RANGE of one column of a type that a policy can count in
 }
 
 var relKinds = map[string]Kind{"r": Table, "p": Table, "v": View, "m": MatView, "S": Sequence, "c": Composite}
@@ -44,7 +44,10 @@ const relationsSQL = `
 		coalesce((SELECT string_agg(o, ', ' ORDER BY o COLLATE "C") FROM unnest(c.reloptions) o), ''),
 		coalesce((SELECT string_agg('toast.' || o, ', ' ORDER BY o COLLATE "C") FROM unnest(tc.reloptions) o), ''),
 		coalesce(pg_get_expr(c.relpartbound, 0), ''), coalesce(d.description, ''),
-		c.reltuples, greatest(c.relpages, 0)::bigint * current_setting('block_size')::bigint, c.relispopulated
+		c.reltuples, greatest(c.relpages, 0)::bigint * current_setting('block_size')::bigint, c.relispopulated,
+		c.relkind = 'p' AND EXISTS (SELECT FROM pg_partitioned_table k JOIN pg_attribute ka ON ka.attrelid = k.partrelid AND ka.attnum = k.partattrs[0]
+			JOIN pg_type kt ON kt.oid = ka.atttypid WHERE k.partrelid = c.oid AND k.partstrat = 'r' AND k.partnatts = 1 AND coalesce(nullif(kt.typbasetype, 0), kt.oid)
+			IN ('pg_catalog.timestamptz'::regtype, 'pg_catalog.timestamp'::regtype, 'pg_catalog.date'::regtype, 'pg_catalog.uuid'::regtype))
 	FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 	LEFT JOIN pg_type rt ON rt.oid = c.reltype
 	LEFT JOIN pg_class tc ON tc.oid = c.reltoastrelid AND tc.reloptions IS NOT NULL
@@ -69,7 +72,7 @@ func (r *reader) readRelations() error {
 		var c relation
 		err := scan(&c.oid, &c.rowType, &c.arrayType, &c.schema, &c.name, &c.kind, &c.partition, &c.parents, &c.detaching,
 			&c.member, &c.typed, &c.identity, &c.persistence, &c.accessMethod, &c.tablespace, &c.rowSecurity, &c.replica, &c.inherits,
-			&c.partKey, &c.options, &c.toastOptions, &c.bound, &c.comment, &c.rows, &c.bytes, &c.populated)
+			&c.partKey, &c.options, &c.toastOptions, &c.bound, &c.comment, &c.rows, &c.bytes, &c.populated, &c.timed)
 		c.key = Key{Kind: relKinds[c.kind], Schema: c.schema, Name: c.name}
 		all[c.oid] = &c
 		return err
@@ -88,6 +91,7 @@ func (r *reader) readRelations() error {
 			r.placePartition(c, all, under)
 		}
 	}
+	r.addUp(all)
 	for parent, n := range under {
 		r.leave(fmt.Sprintf("partitions of %s (%d)", parent, n))
 	}
@@ -136,16 +140,21 @@ func (r *reader) placeRelation(c *relation) {
 	}
 }
 
-// placePartition files a partition under its topmost table: as a Child when a policy makes it; otherwise it
-// is also Unmanaged. One of a table that is not managed is nobody's business.
+// placePartition files a partition under its topmost table: as a Child; as an object where it is one that sources declare; otherwise it
+// is also Unmanaged, unless a policy looks after it. One of a table that is not managed is nobody's business.
 func (r *reader) placePartition(c *relation, all map[uint32]*relation, under map[Key]int) {
 	root, depth := c, 0
+	named, timed, policy := Key{}, false, false // policy: the one that names a table above makes this partition, which is below one that is divided by time
 	for root.partition && len(root.parents) == 1 && depth < 64 {
 		up, ok := all[root.parents[0]]
 		if !ok {
 			return // below a table of a schema that is not managed
 		}
 		root, depth = up, depth+1
+		timed = timed || root.timed
+		if r.scope.policy(root.key) {
+			named, policy = root.key, timed
+		}
 	}
 	parent := all[c.parents[0]]
 	if root.member || !slices.Contains(r.schemas, root.schema) || r.scope.excludes(root.schema, root.name) {
@@ -155,23 +164,42 @@ func (r *reader) placePartition(c *relation, all map[uint32]*relation, under map
 		return
 	}
 	r.children = append(r.children, Child{Parent: parent.key, Table: TableKey(c.schema, c.name), Bound: c.bound, Leaf: c.kind != "p"})
-	if o, ok := r.objects[root.key]; ok && c.kind != "p" {
-		o.Notes.Leaves++
-		if c.rows < 0 {
-			o.Notes.Unknown++
-		} else {
-			o.Notes.Rows, o.Notes.Bytes = o.Notes.Rows+int64(c.rows), o.Notes.Bytes+c.bytes
+	declared := r.scope.Declaring || slices.Contains(r.scope.Partitioned, parent.key)
+	switch {
+	case named != Key{} && (policy || !declared):
+		under[named]++
+	case declared:
+		r.placeDeclared(c, parent)
+	default:
+		r.unmanage("partition", qualified(c.schema, c.name), "of "+root.key.String()+", which no partition policy names")
+	}
+}
+
+// addUp gives partitioned tables, and declared partitions that are divided further, the size of what is below them.
+func (r *reader) addUp(all map[uint32]*relation) {
+	for _, c := range all {
+		if !c.partition || c.kind == "p" {
+			continue
+		}
+		for up, depth := c, 0; up.partition && len(up.parents) == 1 && depth < 64; depth++ {
+			if up = all[up.parents[0]]; up == nil {
+				break
+			}
+			o, ok := r.objects[up.key]
+			if up.partition {
+				o, ok = r.objects[Key{Kind: Partition, Schema: up.schema, Name: up.name}]
+			}
+			if !ok {
+				continue
+			}
+			o.Notes.Leaves++
+			if c.rows < 0 {
+				o.Notes.Unknown++
+			} else {
+				o.Notes.Rows, o.Notes.Bytes = o.Notes.Rows+int64(c.rows), o.Notes.Bytes+c.bytes
+			}
 		}
 	}
-	if r.scope.policy(root.key) {
-		under[root.key]++
-		return
-	}
-	if r.scope.Declaring || slices.Contains(r.scope.Partitioned, root.key) {
-		r.placeDeclared(c, parent)
-		return
-	}
-	r.unmanage("partition", qualified(c.schema, c.name), "of "+root.key.String()+", which no partition policy names")
 }
 
 func qualified(schema, name string) string {

@@ -25,7 +25,7 @@ type Scope struct {
 	Extensions []string
 	// AnyVersion are extensions whose version nobody declared, so that an upgrade of the server's packages is no difference.
 	AnyVersion []string
-	// Partitioned are tables of which the sources declare partitions, so that those are compared.
+	// Partitioned are tables, and partitions that are divided further, of which the sources declare partitions, so that those are compared.
 	Partitioned []Key
 	// Privileges are those that are declared, sorted by key: of these objects they are compared. Declaring reads them of all objects
 	// that have an ACL: what is read is a declaration.

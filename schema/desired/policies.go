@@ -21,10 +21,12 @@ func CheckPolicies(s *catalog.Snapshot, partitions []config.Partition, archives 
 func policyProblems(s *catalog.Snapshot, partitions []config.Partition, archives []config.Archive, refreshes []config.Refresh) problems {
 	var wrong problems
 	for _, p := range partitions {
-		checkPartition(s, p, &wrong)
+		checkPartition(s, p, partitions, &wrong)
 	}
 	for _, a := range archives {
-		if !a.Partitioned {
+		if a.Partitioned {
+			checkArchive(s, a, &wrong)
+		} else {
 			checkRowArchive(s, a, &wrong)
 		}
 	}
@@ -41,29 +43,138 @@ func policyProblems(s *catalog.Snapshot, partitions []config.Partition, archives
 	return wrong
 }
 
-func checkPartition(s *catalog.Snapshot, p config.Partition, wrong *problems) {
+func checkPartition(s *catalog.Snapshot, p config.Partition, all []config.Partition, wrong *problems) {
 	title := fmt.Sprintf("partition %q: ", p.Table.Name)
-	table, ok := s.Lookup(catalog.TableKey(p.Table.Schema, p.Table.Name))
-	if !ok {
+	table := divided(s, p.Table)
+	if table == nil {
 		wrong.add(p.Pos, "%s%s", title, noTable(s, p.Table))
 		return
 	}
+	for up := table; up != nil; {
+		of := parentOf(s, up)
+		if i := slices.IndexFunc(all, func(o config.Partition) bool { return o.Table == of }); i >= 0 {
+			wrong.add(p.Pos, "%s%s is a branch of %s, of which the policy at %s tends every branch: keep one of them", title, p.Table, of, all[i].Pos)
+			return
+		}
+		up = divided(s, of)
+	}
+	if why := notTended(s, table); why != "" {
+		wrong.add(p.Pos, "%stable %s %s", title, p.Table, why)
+	}
+}
+
+// notTended says why a policy can keep partitions neither of a table nor of its branches; "": it can.
+func notTended(s *catalog.Snapshot, table *catalog.Object) string {
+	why := notByTime(s, table)
+	if why == "" {
+		return ""
+	}
+	branches, key := branchesOf(s, nameOf(table)), table.Fact(catalog.FactPartitionKey)
+	switch {
+	case slices.ContainsFunc(branches, func(b *catalog.Object) bool { return notByTime(s, b) == "" }):
+		return ""
+	case len(branches) > 0:
+		return why + ", and none of its declared branches is"
+	case !strings.HasPrefix(key, "LIST ") && !strings.HasPrefix(key, "HASH "):
+		return why
+	case timeColumns(s, rootOf(s, table)):
+		return "" // its branches are made elsewhere
+	}
+	return why + ", and it has no column that its branches could be divided by"
+}
+
+// checkArchive wants a table that is itself divided by time.
+func checkArchive(s *catalog.Snapshot, a config.Archive, wrong *problems) {
+	table := divided(s, a.Table)
+	if table == nil || notByTime(s, table) == "" || notTended(s, table) != "" {
+		return // or the policy around it is told
+	}
+	branch := "events_eu"
+	for _, b := range branchesOf(s, a.Table) {
+		if notByTime(s, b) == "" {
+			branch = b.Key.Name
+			break
+		}
+	}
+	wrong.add(a.Pos, "archive of %s: its branches are divided by time, and an archive has no branches: in place of this partition block, give each branch one of its own, "+
+		`such as partition %q { … archive { … into = %q } }`, a.Table, branch, branch+"_archive")
+}
+
+// divided is the table, or declared partition, of that name; nil: there is none.
+func divided(s *catalog.Snapshot, t config.Table) *catalog.Object {
+	for _, kind := range []catalog.Kind{catalog.Table, catalog.Partition} {
+		if o, ok := s.Lookup(catalog.Key{Kind: kind, Schema: t.Schema, Name: t.Name}); ok {
+			return o
+		}
+	}
+	return nil
+}
+
+// parentOf is the table that a declared partition is one of; of a table none.
+func parentOf(s *catalog.Snapshot, o *catalog.Object) (t config.Table) {
+	if o.Key.Kind == catalog.Partition {
+		for _, c := range s.Children {
+			if c.Table.Schema == o.Key.Schema && c.Table.Name == o.Key.Name {
+				return config.Table{Schema: c.Parent.Schema, Name: c.Parent.Name}
+			}
+		}
+	}
+	return t
+}
+
+// rootOf is the topmost table: a declared partition has its columns.
+func rootOf(s *catalog.Snapshot, o *catalog.Object) config.Table {
+	for o.Key.Kind == catalog.Partition {
+		up := divided(s, parentOf(s, o))
+		if up == nil {
+			break
+		}
+		o = up
+	}
+	return nameOf(o)
+}
+
+func nameOf(o *catalog.Object) config.Table {
+	return config.Table{Schema: o.Key.Schema, Name: o.Key.Name}
+}
+
+// branchesOf are the declared partitions below a table, at all depths, that are divided further.
+func branchesOf(s *catalog.Snapshot, t config.Table) (list []*catalog.Object) {
+	for i := range s.Objects {
+		if o := &s.Objects[i]; o.Key.Kind == catalog.Partition && o.Fact(catalog.FactPartitionKey) != "" && parentOf(s, o) == t {
+			list = append(list, o)
+			list = append(list, branchesOf(s, nameOf(o))...)
+		}
+	}
+	return list
+}
+
+// notByTime says why the partitions of a table cannot be counted in time; "": they can.
+func notByTime(s *catalog.Snapshot, table *catalog.Object) string {
 	key := table.Fact(catalog.FactPartitionKey)
 	if key == "" {
-		wrong.add(p.Pos, "%stable %s is not partitioned; declare it with PARTITION BY RANGE over a time column", title, p.Table)
-		return
+		return "is not partitioned; declare it with PARTITION BY RANGE over a time column"
 	}
 	column, ok := RangeColumn(key)
 	if !ok {
-		wrong.add(p.Pos, "%stable %s is partitioned by %s; only RANGE over one column can be kept", title, p.Table, key)
-		return
+		return fmt.Sprintf("is partitioned by %s; only RANGE over one column can be kept", key)
 	}
-	typ := columnType(s, p.Table, column)
-	if typ == "" {
-		wrong.add(p.Pos, "%stable %s is partitioned by an expression, %s; only RANGE over one column can be kept", title, p.Table, key)
-	} else if !slices.Contains(append([]string{"uuid"}, timeTypes...), typ) {
-		wrong.add(p.Pos, "%stable %s is partitioned by %s, which is %s; only timestamps, dates and UUIDv7 have a place in time", title, p.Table, column, typ)
+	typ := columnType(s, rootOf(s, table), column)
+	switch {
+	case typ == "":
+		return fmt.Sprintf("is partitioned by an expression, %s; only RANGE over one column can be kept", key)
+	case !slices.Contains(append([]string{"uuid"}, timeTypes...), typ):
+		return fmt.Sprintf("is partitioned by %s, which is %s; only timestamps, dates and UUIDv7 have a place in time", column, typ)
 	}
+	return ""
+}
+
+// timeColumns reports whether the table has a column that partitions can be counted by.
+func timeColumns(s *catalog.Snapshot, t config.Table) bool {
+	return slices.ContainsFunc(s.Objects, func(o catalog.Object) bool {
+		return o.Key.Kind == catalog.Column && o.Key.Schema == t.Schema && o.Key.Table == t.Name &&
+			slices.Contains(append([]string{"uuid"}, timeTypes...), columnType(s, t, o.Key.Name))
+	})
 }
 
 func checkRowArchive(s *catalog.Snapshot, a config.Archive, wrong *problems) {
@@ -91,6 +202,12 @@ func columnType(s *catalog.Snapshot, t config.Table, column string) string {
 		return ""
 	}
 	typ := o.Fact(catalog.FactType)
+	for _, k := range o.Needs { // a domain counts as the type that it is over
+		if d, ok := s.Lookup(k); ok && k.Kind == catalog.Domain && strings.ReplaceAll(typ, `"`, "") == k.Schema+"."+k.Name {
+			typ = d.Fact(catalog.FactType)
+			break
+		}
+	}
 	if i := strings.IndexByte(typ, '('); i >= 0 { // timestamp(3) with time zone
 		if j := strings.IndexByte(typ[i:], ')'); j >= 0 {
 			typ = typ[:i] + typ[i+j+1:]

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/pgtender/pgtender/schema/catalog"
@@ -107,8 +108,12 @@ func (b *builder) siblingOf(k, parent catalog.Key) bool {
 
 func (b *builder) dropPartition(k catalog.Key, live *catalog.Object) {
 	parent, _ := b.parentOf(b.live, live)
+	gone := k.String()
+	if n := live.Notes.Leaves; live.Notes.Partitioned && n > 0 {
+		gone += fmt.Sprintf(" and of the %d partitions below it", n)
+	}
 	b.add(drops, k, Statement{SQL: "DROP TABLE " + name(k), Reason: b.why(k), Lock: on(accessExclusive, parent.Schema+"."+parent.Name+" and "+k.Schema+"."+k.Name),
-		Hazards: []Hazard{{DataLoss, "all rows of " + k.String() + " are gone (" + size(live) + ")"}, {BreaksCode, "rows that belong into it are refused afterwards, if no other partition takes them"}}})
+		Hazards: []Hazard{{DataLoss, "all rows of " + gone + " are gone (" + size(live) + ")"}, {BreaksCode, "rows that belong into it are refused afterwards, if no other partition takes them"}}})
 	b.cover(k)
 }
 
