@@ -230,7 +230,7 @@ CREATE VIEW v AS SELECT 1 AS a; CREATE MATERIALIZED VIEW m AS SELECT 1 AS a;`
 	})
 	want := `atlas.hcl:1:1: partition "missing": no source declares a table public.missing
 atlas.hcl:2:1: partition "plain": table public.plain is not partitioned; declare it with PARTITION BY RANGE over a time column
-atlas.hcl:3:1: partition "listed": table public.listed is partitioned by LIST (k); only RANGE over one column can be kept, and it has no column that its branches could be divided by
+atlas.hcl:3:1: partition "listed": table public.listed is partitioned by LIST (k); only RANGE over one column can be kept, and it has no other column that its branches could be divided by
 atlas.hcl:4:1: partition "numbered": table public.numbered is partitioned by n, which is integer; only timestamps, dates and UUIDv7 have a place in time
 atlas.hcl:5:1: partition "pair": table public.pair is partitioned by RANGE (a, b); only RANGE over one column can be kept
 atlas.hcl:6:1: partition "expr": table public.expr is partitioned by an expression, RANGE (date_trunc('day'::text, a)); only RANGE over one column can be kept

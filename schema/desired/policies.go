@@ -77,10 +77,10 @@ func notTended(s *catalog.Snapshot, table *catalog.Object) string {
 		return why + ", and none of its declared branches is"
 	case !strings.HasPrefix(key, "LIST ") && !strings.HasPrefix(key, "HASH "):
 		return why
-	case timeColumns(s, rootOf(s, table)):
+	case timeColumns(s, rootOf(s, table), key):
 		return "" // its branches are made elsewhere
 	}
-	return why + ", and it has no column that its branches could be divided by"
+	return why + ", and it has no other column that its branches could be divided by"
 }
 
 // checkArchive wants a table that is itself divided by time.
@@ -169,10 +169,12 @@ func notByTime(s *catalog.Snapshot, table *catalog.Object) string {
 	return ""
 }
 
-// timeColumns reports whether the table has a column that partitions can be counted by.
-func timeColumns(s *catalog.Snapshot, t config.Table) bool {
+// timeColumns reports whether the table has a column that partitions can be counted by, besides those of its own key.
+func timeColumns(s *catalog.Snapshot, t config.Table, key string) bool {
+	_, own, _ := strings.Cut(strings.TrimSuffix(key, ")"), "(")
+	taken := strings.Split(strings.ReplaceAll(own, `"`, ""), ", ")
 	return slices.ContainsFunc(s.Objects, func(o catalog.Object) bool {
-		return o.Key.Kind == catalog.Column && o.Key.Schema == t.Schema && o.Key.Table == t.Name &&
+		return o.Key.Kind == catalog.Column && o.Key.Schema == t.Schema && o.Key.Table == t.Name && !slices.Contains(taken, o.Key.Name) &&
 			slices.Contains(append([]string{"uuid"}, timeTypes...), columnType(s, t, o.Key.Name))
 	})
 }
