@@ -32,7 +32,7 @@ func archiveLag(r *readings, l limits) Check {
 			var out []Finding
 			for _, a := range r.env.Archives {
 				if !a.Partitioned {
-					f, err := rowsLag(ctx, tx, a, held[a.Table], r.env.Daemon.Location, l)
+					f, err := lagOfRows(ctx, tx, a, held[a.Table], r.env.Daemon.Location, l)
 					if err != nil {
 						return nil, fmt.Errorf("oldest row of %s: %w", a.Table, err)
 					}
@@ -184,6 +184,26 @@ func lagFinding(a config.Archive, t config.Table, lag float64, l limits) Finding
 		f.Remedy = jobCommand("archive", a.Table.String())
 	}
 	return f
+}
+
+// lagOfRows is rowsLag, where a table that somebody has locked, or that may not be read, is unknown and no other for its sake.
+func lagOfRows(ctx context.Context, tx pgx.Tx, a config.Archive, held []hold, loc *time.Location, l limits) (Finding, error) {
+	inner, err := tx.Begin(ctx)
+	if err != nil {
+		return Finding{}, err
+	}
+	defer inner.Rollback(context.WithoutCancel(ctx))
+	f, err := rowsLag(ctx, inner, a, held, loc, l)
+	if !pg.Is(err, pg.LockNotAvailable, pg.InsufficientPrivilege) {
+		return f, err
+	}
+	f = Finding{Object: a.Table.String(), Status: Unknown, Message: "its oldest row is not known: " + err.Error(), Remedy: cure(err)}
+	if pg.Is(err, pg.LockNotAvailable) {
+		f.Message = fmt.Sprintf("its oldest row is not known: another session has locked it (waited %s)", lockTimeout)
+		f.Remedy = fmt.Sprintf("SELECT a.pid, l.mode, a.state, a.query FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE l.granted AND l.relation = %s::regclass;  -- who holds it",
+			pg.Literal(quoted(a.Table)))
+	}
+	return f, nil
 }
 
 // rowsLag is the lag of a table that is not partitioned. Without an index it would mean reading the whole table, so it is not asked.

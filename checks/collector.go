@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
+	"net"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -53,6 +55,7 @@ type Collector struct {
 	mu      sync.RWMutex
 	results map[string]Result
 	logged  map[string]bool // checks whose failure is in the log
+	away    bool            // that the server is not there is in the log
 }
 
 // NewCollector makes a collector; Run starts it.
@@ -312,22 +315,47 @@ func (c *Collector) keep(check Check, a answer) Status {
 		r.At = last.At
 	}
 	c.results[check.Name] = r
-	logged := c.logged[check.Name]
-	quiet := last.At.IsZero() && notYet(err) // what never answered is not there yet
-	c.logged[check.Name] = err != nil && (logged || !quiet)
+	say := c.news(check, err, last.At.IsZero())
 	if !tried && len(c.results) == c.count {
 		close(c.ready)
 	}
 	c.mu.Unlock()
-	switch {
-	case err != nil && !logged && quiet:
-		c.log.Debug("check has no answer yet", zap.String("check", check.Name), zap.Error(err))
-	case err != nil && !logged:
-		c.log.Warn("check fails", zap.String("check", check.Name), zap.Error(err))
-	case err == nil && logged:
-		c.log.Info("check works again", zap.String("check", check.Name))
-	}
+	say()
 	return r.Status()
+}
+
+// news returns what is to be logged of an answer, when something changed. That the server is not there is said once, not once for
+// each check. It is called with mu held; what it returns, without.
+func (c *Collector) news(check Check, err error, never bool) func() {
+	logged, away := c.logged[check.Name], c.away
+	name := zap.String("check", check.Name)
+	switch {
+	case err != nil && unreachable(err):
+		if c.away = true; !away {
+			return func() { c.log.Warn("the checks do not reach the server", zap.Error(err)) }
+		}
+	case err != nil && !logged && never && notYet(err): // what never answered is not there yet
+		return func() { c.log.Debug("check has no answer yet", name, zap.Error(err)) }
+	case err != nil && !logged:
+		c.logged[check.Name] = true
+		return func() { c.log.Warn("check fails", name, zap.Error(err)) }
+	case err == nil && !check.Memory && away:
+		c.away, c.logged[check.Name] = false, false
+		return func() { c.log.Info("the checks reach the server again") }
+	case err == nil && logged:
+		c.logged[check.Name] = false
+		return func() { c.log.Info("check works again", name) }
+	}
+	return func() {}
+}
+
+// unreachable reports whether a check failed because there is no server, or no connection to it any more.
+func unreachable(err error) bool {
+	var late *lateError // which a server that is there gives too
+	var refused *pg.ConnectError
+	var network net.Error
+	return !errors.As(err, &late) && (errors.As(err, &refused) || errors.As(err, &network) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		pg.Is(err, pg.AdminShutdown, pg.CrashShutdown, pg.CannotConnectNow))
 }
 
 // notYetError is why a check has no answer whose source has not been filled for the first time.
@@ -361,7 +389,7 @@ func explain(err error) string {
 	case pg.Is(err, pg.UndefinedTable, pg.InvalidSchemaName):
 		return Failed + err.Error() + " (was pgtender apply run here?)"
 	}
-	return Failed + strings.ReplaceAll(err.Error(), "\n", " ")
+	return Failed + oneLine(err.Error())
 }
 
 func cure(err error) string {

@@ -147,7 +147,7 @@ func TestBundleSharesAReadingAndItsFailure(t *testing.T) {
 	if r.tx == read {
 		t.Error("a second round used the reading of the first")
 	}
-	_, end := b.session("LOCK TABLE public.rows")
+	_, end := b.session("LOCK TABLE pgtender.archived_partition")
 	defer end()
 	for _, result := range c.Once(t.Context()) {
 		failed := result.Check == "archive_lag" || result.Check == "partition_gaps" // the one after it
@@ -211,7 +211,7 @@ func TestFailureDropsFindingsAndLetsTheAgeGrow(t *testing.T) {
 	for range 2 {
 		bad := c.Once(t.Context())[0]
 		if len(bad.Findings) != 1 || bad.Findings[0].Status != Unknown || bad.Findings[0].Object != "" || !bad.At.Equal(good.At) ||
-			bad.Findings[0].Message != "the check failed: broken very" {
+			bad.Findings[0].Message != "the check failed: broken; very" {
 			t.Errorf("bad: %+v", bad)
 		}
 	}
@@ -346,7 +346,8 @@ func TestCollectorSurvivesTheServersStop(t *testing.T) {
 	for i := range all {
 		all[i].Every = 20 * time.Millisecond
 	}
-	c := NewCollector(Options{Pool: b.pool, Checks: all})
+	core, logs := observer.New(zapcore.InfoLevel)
+	c := NewCollector(Options{Pool: b.pool, Checks: all, Log: zap.New(core)})
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error)
 	go func() { done <- c.Run(ctx) }()
@@ -374,5 +375,13 @@ func TestCollectorSurvivesTheServersStop(t *testing.T) {
 	stop()
 	if err := <-done; err != nil {
 		t.Error(err)
+	}
+	for _, message := range []string{"the checks do not reach the server", "the checks reach the server again"} {
+		if logs.FilterMessage(message).Len() == 0 {
+			t.Errorf("the log does not say %q: %+v", message, logs.All())
+		}
+	}
+	if away := logs.FilterMessage("check fails"); away.Len() > 0 {
+		t.Errorf("the log speaks of single checks: %+v", away.All())
 	}
 }

@@ -121,6 +121,25 @@ func span(d time.Duration) string {
 	return fmt.Sprintf("%.0f d", d.Hours()/24)
 }
 
+// oneLine puts a message of several lines, as PostgreSQL's details and hints come, into one.
+func oneLine(s string) string {
+	var b strings.Builder
+	for line := range strings.Lines(s) {
+		line = strings.TrimSpace(line)
+		switch so := b.String(); {
+		case line == "":
+			continue
+		case so == "":
+		case strings.HasSuffix(so, ".") || strings.HasSuffix(so, ":") || strings.HasSuffix(so, ";") || strings.HasSuffix(so, ","):
+			b.WriteString(" ")
+		default:
+			b.WriteString("; ")
+		}
+		b.WriteString(line)
+	}
+	return b.String()
+}
+
 // jobCommand is the command line that runs a job on a target, if it has one.
 func jobCommand(job, target string) string {
 	command := "pgtender job run " + pg.Word(job)

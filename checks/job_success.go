@@ -83,7 +83,7 @@ func jobSuccess(env *config.Env, l limits) Check {
 				}
 				f := Finding{Object: s.String(), Value: max(now.Sub(since).Seconds(), 0), Status: missed(s.schedule, since, now, l), Message: what + "; schedule " + s.schedule.Text}
 				if outcome == "failure" {
-					f.Message += "; the last run failed: " + strings.ReplaceAll(problem, "\n", " ")
+					f.Message += "; " + LastRunFailed + oneLine(problem)
 				}
 				if f.Status != OK {
 					f.Remedy = jobCommand(s.job, s.target)
@@ -94,6 +94,9 @@ func jobSuccess(env *config.Env, l limits) Check {
 			return out, err
 		}}
 }
+
+// LastRunFailed comes before the error in what job_success says of a job whose last run failed.
+const LastRunFailed = "the last run failed: "
 
 // sightings remembers when what has no past in the ledger was first seen.
 type sightings struct {

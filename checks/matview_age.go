@@ -63,9 +63,10 @@ func refreshCommand(policy config.Refresh) string {
 	return jobCommand("refresh", policy.View.String())
 }
 
-// madeAnew judges a view that has data which no refresh by pgtender brought. How old they are nobody knows, so there is no sample.
+// madeAnew judges a view that has data which no refresh by pgtender brought. How old they are nobody knows, so there is no sample; the
+// value is for how long it has waited for its first refresh.
 func madeAnew(policy config.Refresh, now, since time.Time, l limits) Finding {
-	f := Finding{Object: policy.View.String(), Message: "made anew, not refreshed by pgtender yet; schedule " + policy.Schedule.Text}
+	f := Finding{Object: policy.View.String(), Value: max(now.Sub(since).Seconds(), 0), Message: "made anew, not refreshed by pgtender yet; schedule " + policy.Schedule.Text}
 	if f.Status = missed(policy.Schedule, since, now, l); f.Status != OK {
 		f.Remedy = refreshCommand(policy)
 		f.Message += ", so a refresh was due"

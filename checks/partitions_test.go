@@ -270,6 +270,13 @@ func TestArchiveLag(t *testing.T) {
 	}
 	b.exec("DELETE FROM public.rows WHERE at < now() - interval '1 day'")
 	b.want(check, "public.rows", OK)
+
+	_, end := b.session("LOCK TABLE public.rows") // which costs nobody else his answer
+	b.exec(b.want(check, "public.rows", Unknown, "another session has locked it").Remedy)
+	b.want(check, "public.events", OK)
+	end()
+	pgtest.Eventually(t, b.url, "SELECT NOT EXISTS (SELECT FROM pg_locks WHERE relation = 'public.rows'::regclass)")
+	b.want(check, "public.rows", OK)
 }
 
 func TestArchiveRows(t *testing.T) {

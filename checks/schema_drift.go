@@ -13,6 +13,8 @@ type Drift struct {
 	At      time.Time // when it was made; zero: never
 	Objects []string  // that differ, such as "index public.orders_pkey"
 	Err     error     // why the last comparison failed
+	// Unread is why the ledger, which keeps this, cannot be asked at present; the rest is then what it said last.
+	Unread error
 }
 
 // driftMaxAge is how long a comparison is believed.
@@ -25,6 +27,8 @@ func schemaDrift(now func() time.Time, last func() Drift, l limits) Check {
 		Run: func(context.Context, pgx.Tx) ([]Finding, error) {
 			d := last()
 			switch {
+			case d.Unread != nil:
+				return nil, fmt.Errorf("what the last comparison found cannot be read: %w", d.Unread)
 			case d.Err != nil:
 				return nil, fmt.Errorf("the last comparison of the schema failed: %w", d.Err)
 			case d.At.IsZero():

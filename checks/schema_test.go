@@ -2,6 +2,7 @@ package checks
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -97,6 +98,10 @@ func TestSchemaDrift(t *testing.T) {
 	drift.At = now.Add(-48 * time.Hour)
 	if r := once(); r.Status() != Unknown {
 		t.Errorf("too long ago: %+v", r)
+	}
+	drift = Drift{At: now, Unread: errors.New("no server")}
+	if r := once(); r.Status() != Unknown || r.Err == nil || !strings.Contains(r.Findings[0].Message, "cannot be read: no server") {
+		t.Errorf("the ledger is away: %+v", r)
 	}
 	drift = Drift{At: now, Err: errors.New("no server")}
 	if r := once(); r.Status() != Unknown || r.Err == nil {

@@ -181,6 +181,9 @@ func (p *process) terminate() {
 	if code := p.wait(10 * time.Second); code != 0 {
 		p.t.Errorf("exit code %d after SIGTERM, want 0", code)
 	}
+	if said := p.logged("stopping")["because"]; said != "terminated signal received" {
+		p.t.Errorf("it says that it stops because %q", said)
+	}
 }
 
 // get asks the daemon for a path and returns status and body.

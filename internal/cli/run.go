@@ -102,7 +102,16 @@ func (a *app) serve(ctx context.Context, env *config.Env, opt serveOptions) erro
 	select {
 	case err := <-ended:
 		return err
-	case <-after(ctx, stopTime):
+	case <-ctx.Done():
+		log.Info("stopping", zap.NamedError("because", context.Cause(ctx)))
+	}
+	select {
+	case err := <-ended:
+		if err == nil {
+			log.Info("stopped")
+		}
+		return err
+	case <-time.After(stopTime):
 		log.Warn("stopping without the server, which does not answer; the ledger will show what was running as interrupted")
 		return nil
 	}
@@ -110,13 +119,6 @@ func (a *app) serve(ctx context.Context, env *config.Env, opt serveOptions) erro
 
 // stopTime bounds the end of a daemon, whatever the server does: the jobs' own time for it, and a little more.
 const stopTime = 8500 * time.Millisecond
-
-// after is closed when ctx has been over for so long.
-func after(ctx context.Context, d time.Duration) <-chan struct{} {
-	over := make(chan struct{})
-	context.AfterFunc(ctx, func() { time.AfterFunc(d, func() { close(over) }) })
-	return over
-}
 
 // await waits until the server can be worked with, and the declared schema and policies have been found sound. Only what waiting
 // cannot mend ends it: a server of another version, a proxy that

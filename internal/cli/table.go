@@ -21,6 +21,7 @@ func newTable(w io.Writer, header ...string) table.Writer {
 	style.Box.PaddingLeft = ""
 	style.Box.PaddingRight = "  "
 	t.SetStyle(style)
+	t.SuppressTrailingSpaces() // one long error would pad every line to its length
 	row := make(table.Row, len(header))
 	for i, h := range header {
 		row[i] = h

@@ -28,6 +28,7 @@ type watch struct {
 	mu       sync.Mutex
 	database web.Database
 	drift    drift.Last
+	unread   error // why drift could not be read anew
 }
 
 func newWatch(pool *pgxpool.Pool, url string) *watch {
@@ -68,8 +69,9 @@ func (w *watch) look(ctx context.Context) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.unread = pg.Unanswered(err, watchDeadline)
 	if err != nil {
-		now.Version, now.Standby, now.Problem = w.database.Version, w.database.Standby, pg.Unanswered(err, watchDeadline).Error()
+		now.Version, now.Standby, now.Problem = w.database.Version, w.database.Standby, w.unread.Error()
 		if now.Answered.IsZero() {
 			now.Answered = w.database.Answered
 		}
@@ -96,7 +98,7 @@ func (w *watch) state() web.Database {
 func (w *watch) lastDrift() checks.Drift {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return checks.Drift{At: w.drift.At, Objects: w.drift.Objects, Err: w.drift.Err}
+	return checks.Drift{At: w.drift.At, Objects: w.drift.Objects, Err: w.drift.Err, Unread: w.unread}
 }
 
 // ready tells what must hold before traffic may rely on this database being kept.

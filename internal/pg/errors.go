@@ -29,6 +29,7 @@ const (
 	TooManyConnections    = "53300"
 	CannotConnectNow      = "57P03"
 	AdminShutdown         = "57P01"
+	CrashShutdown         = "57P02"
 )
 
 // Code returns the SQLSTATE of the first server error in err's chain, or "".

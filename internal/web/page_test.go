@@ -280,6 +280,30 @@ func TestTimeline(t *testing.T) {
 	}
 }
 
+// A job whose last run failed is told of once, by the check that knows since when it has failed.
+func TestAFailedJobIsOneEntry(t *testing.T) {
+	t.Parallel()
+	source := sample(t)
+	failing := checks.Result{Check: "job_success", Group: "jobs", At: noon, Findings: []checks.Finding{
+		{Object: "archive public.events", Status: checks.Warning, Message: "it has never ended well; " + checks.LastRunFailed + "no"}}}
+	count := func() (n int) {
+		for _, t := range source.status().Wrong {
+			if t.What == "job archive" || t.What == "job_success" {
+				n++
+			}
+		}
+		return n
+	}
+	before := source.Results()
+	if n := count(); n != 1 {
+		t.Fatalf("%d entries without the check", n)
+	}
+	source.Results = func() []checks.Result { return append(before, failing) }
+	if n := count(); n != 1 {
+		t.Errorf("%d entries: %+v", n, source.status().Wrong)
+	}
+}
+
 // A server that is away is one thing that is wrong, whatever it leaves unknown.
 func TestOneCauseIsOneEntry(t *testing.T) {
 	t.Parallel()

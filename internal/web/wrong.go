@@ -73,11 +73,15 @@ func wrong(s *Status) []Trouble {
 		}
 	}
 	for _, j := range s.Jobs {
-		if j.Outcome != "failure" {
+		name := strings.TrimSpace(j.Job + " " + j.Target)
+		told := slices.ContainsFunc(out, func(t Trouble) bool {
+			return t.What == "job_success" && t.Object == name && strings.Contains(t.Message, checks.LastRunFailed)
+		})
+		if j.Outcome != "failure" || told {
 			continue
 		}
 		if !s.Database.Connected && s.Database.URL != "" && j.Finished.After(s.Database.Answered) {
-			out[0].Also = append(out[0].Also, strings.TrimSpace("job "+j.Job+" "+j.Target))
+			out[0].Also = append(out[0].Also, "job "+name)
 			continue
 		}
 		age := max(s.Now.Sub(j.Finished).Seconds(), 0)
