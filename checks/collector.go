@@ -331,7 +331,7 @@ func (c *Collector) news(check Check, err error, never bool) func() {
 	name := zap.String("check", check.Name)
 	switch {
 	case err != nil && unreachable(err):
-		if c.away = true; !away {
+		if c.away = away || !check.Memory; c.away != away {
 			return func() { c.log.Warn("the checks do not reach the server", zap.Error(err)) }
 		}
 	case err != nil && !logged && never && notYet(err): // what never answered is not there yet

@@ -264,7 +264,7 @@ func (l *ledger) histories(ctx context.Context, tasks []Task) ([]history, error)
 		LEFT JOIN LATERAL (SELECT covered_until FROM pgtender.run c WHERE c.job = t.job AND c.target = t.target AND c.covered_until IS NOT NULL ORDER BY c.covered_until DESC LIMIT 1) c ON true
 		ORDER BY t.n`, jobs, targets)
 	if err != nil {
-		return nil, fmt.Errorf("read the ledger: %w", err)
+		return nil, fmt.Errorf("read the ledger: %w", pg.Explain(err))
 	}
 	out, err := pgx.CollectRows(rows, scanHistory)
 	if err != nil {

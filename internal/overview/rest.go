@@ -43,7 +43,7 @@ func runs(ctx context.Context, q pg.Querier, tasks []Task) (map[Task][]Run, erro
 		CROSS JOIN LATERAL (SELECT * FROM pgtender.run r WHERE r.job = t.job AND r.target = t.target AND r.outcome IS NOT NULL ORDER BY r.id DESC LIMIT $3) r
 		ORDER BY t.job, t.target, r.id DESC`, jobs, targets, min(runsEach, max(runsAll/len(tasks), 4)), textMax)
 	if err != nil {
-		return nil, fmt.Errorf("read the ledger: %w", err)
+		return nil, fmt.Errorf("read the ledger: %w", pg.Explain(err))
 	}
 	var t Task
 	var r Run
