@@ -15,10 +15,6 @@ import (
 	"github.com/pgtender/pgtender/internal/pg"
 )
 
-// runPulse watches the session that holds a run's locks. It has no idle limit: a process that is stopped for a while
-// keeps its objects, though it loses leadership.
-var runPulse = leader.Pulse{Ping: 5 * time.Second, Deadline: 5 * time.Second}
-
 // PanicError is a job that panicked.
 type PanicError struct {
 	Value any
@@ -145,7 +141,7 @@ func (a *attempt) enter(ctx context.Context, rep *Report) (session *leader.Sessi
 }
 
 func (a *attempt) tryEnter(ctx context.Context, rep *Report) (session *leader.Session, busy string, err error) {
-	session, err = leader.Open(ctx, a.r.opt.URL, ": "+a.task.label(), runPulse)
+	session, err = leader.Open(ctx, a.r.opt.URL, ": "+a.task.label(), a.r.opt.Pulse)
 	if err != nil {
 		return nil, "", err
 	}
@@ -264,7 +260,7 @@ func (a *attempt) neverBegan(ctx context.Context, rep *Report, err error) ending
 
 // note writes a run that did not come to begin into the ledger, if that can be done at once. It returns the row's number or 0.
 func (a *attempt) note(e ending) int64 {
-	ctx, cancel := context.WithTimeout(a.r.life, runPulse.Deadline)
+	ctx, cancel := context.WithTimeout(a.r.life, a.r.opt.Pulse.Deadline)
 	defer cancel()
 	id, err := a.r.ledger.note(ctx, a.r.opt.Pool, a.task, a.trigger, a.at, e)
 	if err != nil {
@@ -311,7 +307,7 @@ func (a *attempt) write(ctx context.Context, session *leader.Session, id int64, 
 	if err == nil || ctx.Err() != nil {
 		return stored, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, runPulse.Deadline)
+	ctx, cancel := context.WithTimeout(ctx, a.r.opt.Pulse.Deadline)
 	defer cancel()
 	return stored, put(ctx, a.r.opt.Pool)
 }

@@ -57,6 +57,9 @@ type Options struct {
 	Settle    time.Duration // for writing the end of a run into the ledger while the server cannot be reached: 30 s
 	Look      time.Duration // how often the ledger is read for runs of other processes: 15 s
 
+	// Pulse watches the session that holds a run's locks: 5 s, 5 s, 12 s. A process that is stopped for longer loses its objects.
+	Pulse leader.Pulse
+
 	Leadership leader.Options // its URL, Name and Log are set by the runner
 }
 
@@ -72,6 +75,9 @@ func (o *Options) complete() {
 	set(&o.BeginWait, 5*time.Minute)
 	set(&o.Settle, 30*time.Second)
 	set(&o.Look, 15*time.Second)
+	set(&o.Pulse.Ping, 5*time.Second)
+	set(&o.Pulse.Deadline, 5*time.Second)
+	set(&o.Pulse.Idle, 12*time.Second)
 	if o.Location == nil {
 		o.Location = time.UTC
 	}

@@ -163,18 +163,18 @@ func TestAStoppedLeaderDoesNothingWhenItWakes(t *testing.T) {
 	second := begin()
 	second.logged("standing by")
 	first.logged("job done", "job", "tick")
-	if err := first.cmd.Process.Signal(stopSignal); err != nil {
-		t.Fatal(err)
-	}
+	// It is stopped in the middle of a run, whose statement goes on to its end.
+	release := hold(t, url, "LOCK TABLE work_done IN SHARE MODE")
+	pgtest.Eventually(t, url, "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE 'INSERT INTO public.work_done%')")
+	first.signal(stopSignal)
+	release()
 	second.logged("leading")
 	second.logged("job done", "job", "tick")
 	before := len(ticks(t, url))
 	if pgtest.Scaled(0, 1) == 1 {
 		time.Sleep(time.Minute) // as asked for; a shorter stop shows the same
 	}
-	if err := first.cmd.Process.Signal(continueSignal); err != nil {
-		t.Fatal(err)
-	}
+	first.signal(continueSignal)
 	first.logged("standing by")
 	pgtest.Eventually(t, url, "SELECT count(*) > $1 FROM pgtender.run WHERE job = 'tick'", before+2)
 

@@ -19,7 +19,7 @@ import (
 )
 
 // patience bounds each wait for another process, on a machine that has much else to do.
-const patience = 60 * time.Second
+const patience = 2 * time.Minute
 
 // lines keeps what a process prints and wakes whoever waits for more.
 type lines struct {

@@ -37,8 +37,8 @@ type Options struct {
 	Name string // of the lock: candidates for the same name in the same database are rivals
 	Log  *zap.Logger
 
-	Pulse    Pulse         // 3 s, 5 s, 12 s
-	Retry    time.Duration // between a standby's attempts: 2 s
+	Pulse    Pulse         // 2 s, 5 s, 8 s
+	Retry    time.Duration // between a standby's attempts: 1 s
 	Pause    time.Duration // before the first attempt to connect again: 250 ms
 	MaxPause time.Duration // 5 s
 }
@@ -62,10 +62,10 @@ func New(opt Options) *Candidate {
 			*d = value
 		}
 	}
-	set(&opt.Pulse.Ping, 3*time.Second)
+	set(&opt.Pulse.Ping, 2*time.Second)
 	set(&opt.Pulse.Deadline, 5*time.Second)
-	set(&opt.Pulse.Idle, 12*time.Second)
-	set(&opt.Retry, 2*time.Second)
+	set(&opt.Pulse.Idle, 8*time.Second)
+	set(&opt.Retry, time.Second)
 	set(&opt.Pause, 250*time.Millisecond)
 	set(&opt.MaxPause, 5*time.Second)
 	return &Candidate{opt: opt, status: Status{State: Connecting, Since: time.Now()}}

@@ -18,6 +18,10 @@ import (
 // SupportedMajor is the one server version that pgtender tends.
 const SupportedMajor = 18
 
+// IdleInTransaction is after how much silence within a transaction the server ends a session of pgtender's: its process is stopped,
+// by a signal or a debugger, and would keep its locks for as long as that lasts.
+const IdleInTransaction = 30 * time.Second
+
 // countDeadline bounds what a session does when it is given back to its pool.
 const countDeadline = 5 * time.Second
 
@@ -88,10 +92,11 @@ func prepare(cfg *pgx.ConnConfig) {
 
 // settle runs on each new session. It is a SET, not a start-up parameter, so that RESET ALL gives
 // an own job the role's and database's settings back. The timeouts and the isolation that a role or database may set are
-// lifted: each piece of work sets its own.
+// lifted: each piece of work sets its own. Only IdleInTransaction holds for all.
 func settle(ctx context.Context, conn *pgx.Conn) error {
 	_, err := conn.Exec(ctx, "SET search_path = ''; SET TimeZone = 'UTC'; SET DateStyle = 'ISO'; SET IntervalStyle = 'postgres'; "+
-		"SET statement_timeout = 0; SET lock_timeout = 0; SET idle_in_transaction_session_timeout = 0; SET transaction_timeout = 0; SET idle_session_timeout = 0; "+
+		fmt.Sprintf("SET idle_in_transaction_session_timeout = %d; ", IdleInTransaction.Milliseconds())+
+		"SET statement_timeout = 0; SET lock_timeout = 0; SET transaction_timeout = 0; SET idle_session_timeout = 0; "+
 		"SET default_transaction_isolation = 'read committed'; "+NoticeLoss)
 	return err
 }

@@ -48,26 +48,55 @@ func New(job config.SQLJob, url string) jobs.Task {
 				run.Say("%s", strings.TrimSpace(job.SQL))
 				return jobs.Result{Outcome: jobs.Noop, Summary: "would run one statement"}, nil
 			}
-			return execute(ctx, url, job.SQL, timeout)
+			return execute(ctx, url, job, timeout, run.Say)
 		},
 	}
 }
 
-func execute(ctx context.Context, url, sql string, timeout time.Duration) (jobs.Result, error) {
+func execute(ctx context.Context, url string, job config.SQLJob, timeout time.Duration, say func(string, ...any)) (jobs.Result, error) {
 	conn, err := pg.Dedicated(ctx, url, "")
 	if err != nil {
 		return jobs.Result{}, err
 	}
 	defer hangUp(conn)
+	if err := alone(ctx, conn, job.Name, say); err != nil {
+		return jobs.Result{}, err
+	}
 	if err := settle(ctx, conn, timeout); err != nil {
 		return jobs.Result{}, fmt.Errorf("set up the session: %w", err)
 	}
-	tag, rows, err := runOne(ctx, conn.PgConn(), sql)
+	tag, rows, err := runOne(ctx, conn.PgConn(), job.SQL)
 	if err != nil {
 		return jobs.Result{}, explain(err)
 	}
 	return describe(tag, rows), nil
 }
+
+// alone waits until no other session runs the job's statement, and keeps others from it for as long as this session lives. The run's own locks
+// do not do that: the server gives them back when the process is stopped, while it goes on with its statement.
+func alone(ctx context.Context, conn *pgx.Conn, name string, say func(string, ...any)) error {
+	lock := "statement of job " + name
+	for pause := 50 * time.Millisecond; ; pause = min(2*pause, time.Second) {
+		got, err := pg.TryLock(ctx, conn, lock)
+		if err != nil {
+			return fmt.Errorf("lock the job's statement: %w", err)
+		}
+		if got {
+			return nil
+		}
+		if pause == 800*time.Millisecond {
+			say("waits: the server is still busy with the statement of an earlier run, whose process was lost or stopped")
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("not begun, as the statement of an earlier run still runs on the server, though its process was lost or stopped; see it in pg_stat_activity, and end it by pg_cancel_backend: %w", ctx.Err())
+		case <-time.After(pause):
+		}
+	}
+}
+
+// stopped is after how much silence the server ends the session of a process that was stopped when its statement had ended.
+const stopped = 12 * time.Second
 
 // settle gives the session the role's own settings back, and its limits.
 func settle(ctx context.Context, conn *pgx.Conn, timeout time.Duration) error {
@@ -79,8 +108,9 @@ func settle(ctx context.Context, conn *pgx.Conn, timeout time.Duration) error {
 	}
 	_, err := conn.Exec(ctx, fmt.Sprintf(
 		`SELECT pg_catalog.set_config('statement_timeout', '%d', false),
+		        pg_catalog.set_config('idle_session_timeout', '%d', false),
 		        CASE WHEN pg_catalog.current_setting('lock_timeout') = '0' THEN pg_catalog.set_config('lock_timeout', '%d', false) END`,
-		timeout.Milliseconds(), LockTimeout.Milliseconds()))
+		timeout.Milliseconds(), stopped.Milliseconds(), LockTimeout.Milliseconds()))
 	return err
 }
 

@@ -2,6 +2,7 @@ package sqljob_test
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -118,4 +119,42 @@ func TestADryRunSaysTheStatement(t *testing.T) {
 	if _, err := task.Run(t.Context(), &jobs.Run{DryRun: true, Say: func(_ string, args ...any) { said = args[0].(string) }}); err != nil || said != "CALL x()" {
 		t.Errorf("said %q, %v", said, err)
 	}
+}
+
+// A run whose process was stopped may leave its statement running on the server: the next one's does not run beside it.
+func TestTheStatementRunsOnceAtATime(t *testing.T) {
+	t.Parallel()
+	url := pgtest.Database(t)
+	pgtest.Exec(t, url, "CREATE TABLE public.t (id int)")
+	gate := pgtest.Session(t, url)
+	if _, err := gate.Exec(t.Context(), "SELECT pg_advisory_lock(7)"); err != nil {
+		t.Fatal(err)
+	}
+	task := sqljob.New(config.SQLJob{Name: "own", SQL: "INSERT INTO public.t SELECT 1 FROM (SELECT pg_advisory_xact_lock_shared(7)) g"}, url)
+	begin := func(said chan<- string) chan error {
+		ended := make(chan error, 1)
+		go func() {
+			_, err := task.Run(t.Context(), &jobs.Run{Say: func(format string, args ...any) { said <- fmt.Sprintf(format, args...) }})
+			ended <- err
+		}()
+		return ended
+	}
+	first := begin(make(chan string, 9))
+	const waiting = "SELECT count(*) = 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+	pgtest.Eventually(t, url, waiting)
+	said := make(chan string, 9)
+	second := begin(said)
+	if got := <-said; !strings.Contains(got, "still busy with the statement of an earlier run") {
+		t.Error(got)
+	}
+	pgtest.Eventually(t, url, waiting)
+	if _, err := gate.Exec(t.Context(), "SELECT pg_advisory_unlock(7)"); err != nil {
+		t.Fatal(err)
+	}
+	for _, ended := range []chan error{first, second} {
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}
+	pgtest.Eventually(t, url, "SELECT count(*) = 2 FROM public.t")
 }

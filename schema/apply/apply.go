@@ -164,11 +164,12 @@ func (r *runner) run(ctx context.Context) error {
 	return err
 }
 
-// settle gives the session what the plan's statements rely on.
+// settle gives the session what the plan's statements rely on. A process that is stopped gives the runners' lock back after a while; the pauses
+// between attempts are a minute at most.
 func (r *runner) settle(ctx context.Context) error {
 	_, err := r.conn.Exec(ctx, `SET check_function_bodies = off; SET default_tablespace = ''; SET default_table_access_method = 'heap';
 		SET xmloption = content; SET standard_conforming_strings = on; SET default_transaction_isolation = 'read committed';
-		SET default_transaction_deferrable = off; SET row_security = on`)
+		SET default_transaction_deferrable = off; SET row_security = on; SET idle_session_timeout = '5min'`)
 	if err != nil {
 		return fmt.Errorf("prepare the session: %w", err)
 	}

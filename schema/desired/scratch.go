@@ -280,9 +280,10 @@ func (s *scratch) removeLeftovers(ctx context.Context) {
 	}
 }
 
-// begin opens the transaction that sources are loaded in.
+// begin opens the transaction that sources are loaded in. It locks nothing of anybody's, and may be idle for long, while the target's
+// catalogs are read.
 func (s *scratch) begin(ctx context.Context) error {
-	tx, err := s.conn.Begin(ctx)
+	tx, err := s.conn.BeginTx(ctx, pgx.TxOptions{BeginQuery: "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '10min'"})
 	if err != nil {
 		return fmt.Errorf("begin to load the sources: %w", err)
 	}
