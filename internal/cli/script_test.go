@@ -55,7 +55,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"database": databaseCommand, "role": roleCommand, "as": asCommand, "sql": sqlCommand, "sqlfile": sqlfileCommand, "query": queryCommand, "exits": exitsCommand, "refuses": refusesCommand,
+			"database": databaseCommand, "role": roleCommand, "as": asCommand, "sql": sqlCommand, "sqlfile": sqlfileCommand, "follow": followCommand, "query": queryCommand, "exits": exitsCommand, "refuses": refusesCommand,
 			"remember": rememberCommand, "unchanged": unchangedCommand, "keys": keysCommand, "seventeen": seventeenCommand,
 		},
 	})
@@ -105,6 +105,25 @@ func asCommand(ts *testscript.TestScript, neg bool, args []string) {
 func sqlfileCommand(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, neg, len(args) == 2, "sqlfile URL FILE")
 	pgtest.Exec(testOf(ts), args[0], ts.ReadFile(args[1]))
+}
+
+// followCommand types what a printed advice says: its indented lines, one statement after the other.
+func followCommand(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, neg, len(args) == 2, "follow URL FILE")
+	var list []string
+	statement := ""
+	for _, line := range strings.Split(ts.ReadFile(args[1]), "\n") {
+		if statement == "" && !strings.HasPrefix(line, "  ") {
+			continue
+		}
+		if statement += line + "\n"; strings.HasSuffix(line, ";") {
+			list, statement = append(list, statement), ""
+		}
+	}
+	if len(list) == 0 || statement != "" {
+		ts.Fatalf("nothing to type, or no end of it: %q", statement)
+	}
+	pgtest.Exec(testOf(ts), args[0], list...)
 }
 
 func queryCommand(ts *testscript.TestScript, neg bool, args []string) {

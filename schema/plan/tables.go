@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"fmt"
 	"strings"
 
 	"ariga.io/atlas/sql/schema"
@@ -278,8 +279,11 @@ func (b *builder) alterTable(k catalog.Key, live, want *catalog.Object) {
 	}
 	rewritten := Hazard{Rewrite, k.String() + " is written again whole under ACCESS EXCLUSIVE; nobody reads or writes it meanwhile (" + size(live) + ")"}
 	if d, ok := b.delta(k, catalog.FactPartitionKey); ok {
-		b.refuse(k, describe(d)+", and PostgreSQL cannot change how a table is partitioned",
-			"make a new table under another name, move the rows, then swap the names")
+		advice := "make a new table under another name, move the rows, then swap the names"
+		if d.Live == "" && strings.HasPrefix(d.Declared, "RANGE ") {
+			advice = fmt.Sprintf("`pgtender job run partition --table %s` prints how the old table becomes the first partition of a new one, where a partition block names it; otherwise "+advice, pg.Word(k.Schema+"."+k.Name))
+		}
+		b.refuse(k, describe(d)+", and PostgreSQL cannot change how a table is partitioned", advice)
 		return
 	}
 	if d, ok := b.delta(k, catalog.FactOptions); ok {
