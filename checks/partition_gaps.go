@@ -54,9 +54,12 @@ func (k kept) judgeHoles(f *Finding, holes []parts.Range, loc *time.Location) {
 	f.Status = Warning
 	if len(near) > 0 {
 		f.Status = Critical
+		for _, c := range k.Blocking(k.policy.Interval, k.policy.Ahead, loc) {
+			cures = append(cures, fmt.Sprintf("ALTER TABLE %s DETACH PARTITION %s FINALIZE;", quoted(k.Table), quoted(c.Table)))
+		}
 		cures = append(cures, jobCommand("partition", k.policy.Table.String()))
 	}
-	f.Message = fmt.Sprintf("%s between its partitions: %s; rows with such times %s", many(int64(len(holes)), "hole"), strings.Join(said, "; "), fate)
+	f.Message = fmt.Sprintf("%s; rows with such times %s", strings.Join(said, "; "), fate)
 	if len(past) > 0 {
 		cures = append(cures, fmt.Sprintf("for what lies in the past, if rows of that time can still come: CREATE TABLE … PARTITION OF %s %s;",
 			quoted(k.Table), k.Key.ForValues(past[0])))

@@ -26,10 +26,11 @@ type pass struct {
 func (p *pass) warn(run *jobs.Run, policy config.Partition, set *parts.Set, loc *time.Location) {
 	for _, c := range set.Pending() {
 		finish := fmt.Sprintf("ALTER TABLE %s DETACH PARTITION %s FINALIZE;", ident(set.Table), ident(c.Table))
-		what := fmt.Sprintf("a DETACH CONCURRENTLY of %s was not finished: no session sees its rows or can insert into it, and its range (%s) stays taken",
+		what := fmt.Sprintf("a DETACH CONCURRENTLY of %s is not finished: no session sees its rows or can insert into it, and its range (%s) stays taken",
 			c.Table, set.Key.ForValues(c.Range))
 		if slices.ContainsFunc(set.Blocking(policy.Interval, policy.Ahead, loc), func(b parts.Child) bool { return b.OID == c.OID }) {
-			p.errs = append(p.errs, &Refusal{policy.Table, what, "Finish it, and then attach the table again or rename it; the next run makes what is missing:\n  " + finish})
+			attach := fmt.Sprintf("ALTER TABLE %s ATTACH PARTITION %s %s;", ident(set.Table), ident(c.Table), set.Key.ForValues(c.Range))
+			p.errs = append(p.errs, &Refusal{policy.Table, what, "If nobody is at it any more, finish it, and attach the table again to have its rows back; or rename it then, and the next run makes an empty one:\n  " + finish + "\n  " + attach})
 			continue
 		}
 		note := what + "; finish it: " + finish

@@ -3,6 +3,7 @@ package partition
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -36,42 +37,49 @@ func TestKilledWhileRowsLeaveTheDefault(t *testing.T) {
 	dead, cancel := context.WithCancel(t.Context())
 	cancel()
 	step := pgtest.Scaled(9, 1)
-	for first := 1; ; first += step {
-		b := newBench(t, withDefault+`INSERT INTO public.t (at, x) SELECT public.month(0) + i * interval '1 minute', i FROM generate_series(1, 1000) i;
-			INSERT INTO public.t (at, x) SELECT '2001-01-01 00:00+00', i FROM generate_series(1, 50) i`).aside()
-		m := &mortal{dead: dead}
-		cfg := b.pool.Config().Copy()
-		cfg.ConnConfig.Tracer = m
-		m.left.Store(1 << 40)
-		pool, err := pgxpool.NewWithConfig(t.Context(), cfg)
-		if err != nil {
-			t.Fatal(err)
-		}
-		victim := New(pool, time.UTC)
-		if err := pool.Ping(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		m.left.Store(int64(first))
-		_, err = victim.Run(t.Context(), (&record{}).run(false), policy("t", config.Month, 1))
-		died := m.left.Load() < 0
-		pool.Close()
-		if died && err == nil && first > 3 {
-			t.Logf("statement %d: it had done its work", first)
-		}
-		b.exec("INSERT INTO public.t (at, x) SELECT public.month(0), 0 FROM generate_series(1, 10); UPDATE public.t SET x = x + 1; DELETE FROM public.t WHERE x = 2")
-		want := b.one("SELECT concat_ws(' ', count(*), sum(x), sum(twice)) FROM public.t")
-		b.mustRun(policy("t", config.Month, 1))
-		if got := b.one("SELECT concat_ws(' ', count(*), sum(x), sum(twice)) FROM public.t"); got != want || b.one("SELECT count(*)::text FROM public.rest") != "49" {
-			t.Fatalf("statement %d: %s became %s", first, want, got)
-		}
-		b.clean()
-		if !died {
-			if first < 15 {
-				t.Errorf("a whole run took %d statements only", first)
-			}
+	for first, over := 1, false; !over; first += step {
+		t.Run(fmt.Sprintf("before statement %d", first), func(t *testing.T) { over = !killedBefore(t, dead, first) })
+		if t.Failed() {
 			return
 		}
 	}
+}
+
+// killedBefore kills a run just before a statement, counted from 1, and looks at what becomes of it. It reports whether there were so many.
+func killedBefore(t *testing.T, dead context.Context, first int) (died bool) {
+	t.Helper()
+	b := newBench(t, withDefault+`INSERT INTO public.t (at, x) SELECT public.month(0) + i * interval '1 minute', i FROM generate_series(1, 1000) i;
+		INSERT INTO public.t (at, x) SELECT '2001-01-01 00:00+00', i FROM generate_series(1, 50) i`).aside()
+	m := &mortal{dead: dead}
+	cfg := b.pool.Config().Copy()
+	cfg.ConnConfig.Tracer = m
+	m.left.Store(1 << 40)
+	pool, err := pgxpool.NewWithConfig(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	victim := New(pool, time.UTC)
+	if err := pool.Ping(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	m.left.Store(int64(first))
+	_, err = victim.Run(t.Context(), (&record{}).run(false), policy("t", config.Month, 1))
+	died = m.left.Load() < 0
+	pool.Close()
+	if died && err == nil && first > 3 {
+		t.Logf("statement %d: it had done its work", first)
+	}
+	b.exec("INSERT INTO public.t (at, x) SELECT public.month(0), 0 FROM generate_series(1, 10); UPDATE public.t SET x = x + 1; DELETE FROM public.t WHERE x = 2")
+	want := b.one("SELECT concat_ws(' ', count(*), sum(x), sum(twice)) FROM public.t")
+	b.mustRun(policy("t", config.Month, 1))
+	if got := b.one("SELECT concat_ws(' ', count(*), sum(x), sum(twice)) FROM public.t"); got != want || b.one("SELECT count(*)::text FROM public.rest") != "49" {
+		t.Fatalf("statement %d: %s became %s", first, want, got)
+	}
+	b.clean()
+	if !died && first < 15 {
+		t.Errorf("a whole run took %d statements only", first)
+	}
+	return died
 }
 
 // A run that is told to stop drops the copy at once. What it cannot drop while a reader is there does nothing, and goes with the next run.

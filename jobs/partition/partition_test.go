@@ -269,7 +269,7 @@ func TestAReaderBesideADefaultHoldsUpNobodyElse(t *testing.T) {
 	<-waits
 	pgtest.Eventually(t, b.url, fmt.Sprintf("SELECT count(*) > 0 FROM pg_stat_activity WHERE pid = %d AND now() - xact_start > interval '%d seconds'",
 		reader.PgConn().PID(), pgtest.Scaled(1, 28)))
-	b.execOn(writer, "SET statement_timeout = '5s'")
+	b.execOn(writer, "SET statement_timeout = '60s'")
 	for range 50 {
 		b.execOn(writer, "INSERT INTO public.t (at, x) VALUES (now(), 1)")
 	}
