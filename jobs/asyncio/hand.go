@@ -45,12 +45,20 @@ func openHand(ctx context.Context, o Options) (*hand, error) {
 	return h, nil
 }
 
+// leaveWait bounds the end of the tuner's session.
+const leaveWait = 2 * time.Second
+
 func dedicatedHand(ctx context.Context, url string) (*hand, error) {
 	conn, err := pg.Dedicated(ctx, url, "")
 	if err != nil {
 		return nil, err
 	}
-	return &hand{db: conn, close: func() { conn.Close(context.WithoutCancel(ctx)) }}, nil
+	return &hand{db: conn, close: func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveWait)
+		defer cancel()
+		_, _ = conn.Exec(ctx, "SET application_name = ''") // the server takes a moment to end the session, and the next tuner would still see it
+		_ = conn.Close(ctx)
+	}}, nil
 }
 
 // RivalError says that another session tunes this server just now.
