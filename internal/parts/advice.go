@@ -29,7 +29,7 @@ func Advise(ctx context.Context, q pg.Querier, t config.Table, u config.Unit, lo
 	case f.Kind != "r":
 		return need, nil
 	case len(f.Columns) == 0:
-		return need + " This one has no column of a time type: add one first.", nil
+		return need + " This one has no column of a time type, nor a uuid with the default uuidv7(): add one first.", nil
 	}
 	s := newSketch(t, f, u, loc)
 	if reasons := append(s.pointedAt(), append(f.Reasons, s.oddIndexes()...)...); len(reasons) > 0 {
@@ -98,7 +98,7 @@ func (s *sketch) text() string {
 		text += "A key of a partitioned table holds the partition key: " + strings.Join(keys, "; ") + ".\n"
 	}
 	if len(s.Columns) > 1 {
-		text += "Its columns of a time type are " + columnNames(s.Columns) + "; if it is to be divided by another than the first, make that one alone NOT NULL.\n"
+		text += "It has more than one column of time, " + columnNames(s.Columns) + "; these statements take the first.\n"
 	}
 	for _, told := range s.told() {
 		text += told + "\n"

@@ -99,9 +99,12 @@ SELECT json_build_object('Kind', c.relkind, 'Now', now(),
 	'Method', coalesce((SELECT amname FROM pg_am WHERE oid = c.relam AND amname <> current_setting('default_table_access_method')), ''),
 	'Tablespace', coalesce((SELECT spcname FROM pg_tablespace WHERE oid = c.reltablespace), ''),
 	'Columns', (SELECT json_agg(json_build_object('Name', a.attname, 'Type', CASE coalesce(nullif(y.typbasetype, 0), y.oid) WHEN 'pg_catalog.timestamptz'::regtype THEN 'timestamptz'
-	            WHEN 'pg_catalog.timestamp'::regtype THEN 'timestamp' ELSE 'date' END) ORDER BY a.attnotnull DESC, a.attnum)
-	            FROM pg_attribute a JOIN pg_type y ON y.oid = a.atttypid WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
-	            AND coalesce(nullif(y.typbasetype, 0), y.oid) IN ('pg_catalog.timestamptz'::regtype, 'pg_catalog.timestamp'::regtype, 'pg_catalog.date'::regtype)),
+	            WHEN 'pg_catalog.timestamp'::regtype THEN 'timestamp' WHEN 'pg_catalog.date'::regtype THEN 'date' ELSE 'uuid' END)
+	                ORDER BY y.oid = 'pg_catalog.uuid'::regtype, a.attnotnull DESC, a.attnum)
+	            FROM pg_attribute a JOIN pg_type y ON y.oid = a.atttypid LEFT JOIN pg_attrdef e ON e.adrelid = a.attrelid AND e.adnum = a.attnum
+	            WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
+	            AND (coalesce(nullif(y.typbasetype, 0), y.oid) IN ('pg_catalog.timestamptz'::regtype, 'pg_catalog.timestamp'::regtype, 'pg_catalog.date'::regtype)
+	                OR y.oid = 'pg_catalog.uuid'::regtype AND pg_get_expr(e.adbin, e.adrelid) = 'uuidv7()')),
 	'Uniques', (SELECT json_agg(json_build_object('Name', i.relname, 'Schema', n.nspname, 'Constraint', CASE k.contype WHEN 'p' THEN 'PRIMARY KEY' WHEN 'u' THEN 'UNIQUE' ELSE '' END,
 	               'Columns', u.names, 'List', u.list, 'Tail', ` + using + `, 'Defer', CASE WHEN k.condeferred THEN ' DEFERRABLE INITIALLY DEFERRED' WHEN k.condeferrable THEN ' DEFERRABLE' ELSE '' END,
 	               'Plain', NOT 0 = ANY (x.indkey::int2[]) AND x.indpred IS NULL, 'Replica', x.indisreplident AND c.relreplident = 'i',

@@ -93,7 +93,7 @@ func TestTheAdviceIsFollowed(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, w := range []string{`"odd_name" is then ("code", "at"), no longer ("code")`, `Publication "pub" gets publish_via_partition_root = true, so that rows go on being sent under the table's name; for its other tables (public.m)`,
-		`Its columns of a time type are "at", "up_at"`} {
+		`It has more than one column of time, "at", "up_at"; these statements take the first`} {
 		if !strings.Contains(advice, w) {
 			t.Errorf("%q is not in\n%s", w, advice)
 		}
@@ -160,5 +160,26 @@ func noAdvice(t *testing.T, pool *pgxpool.Pool, setup, want string) {
 	}
 	if strings.Contains(advice, "  ALTER PUBLICATION \"two\" SET") {
 		t.Errorf("publish_via_partition_root is set in\n%s", advice)
+	}
+}
+
+// A table whose key is a UUIDv7 is divided by that: the key stays what it is.
+func TestTheAdviceForUUIDv7(t *testing.T) {
+	t.Parallel()
+	url := pgtest.Database(t)
+	pool := pgtest.Pool(t, url)
+	pgtest.Exec(t, url, "CREATE TABLE public.t (id uuid DEFAULT uuidv7() PRIMARY KEY, x int)", "INSERT INTO public.t (x) SELECT generate_series(1, 100)")
+	table := config.Table{Schema: "public", Name: "t"}
+	advice, err := parts.Advise(t.Context(), pool, table, config.Month, time.UTC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pgtest.Exec(t, url, script(t, advice)...)
+	sets, err := parts.Read(t.Context(), pool, []config.Table{table})
+	if err != nil || len(sets) != 1 || sets[0].Problem != nil || sets[0].Key != (parts.Key{Column: "id", Type: parts.UUIDv7}) || len(sets[0].Children) != 1 || sets[0].Runway(time.UTC) <= 0 {
+		t.Fatalf("%+v, %v\n%s", sets, err, advice)
+	}
+	if strings.Contains(advice, "no longer") {
+		t.Errorf("the key was changed:\n%s", advice)
 	}
 }
