@@ -295,7 +295,7 @@ func readPointing(ctx context.Context, q pg.Querier, tables []config.Table) ([]c
 	rows, err := q.Query(ctx, `
 		SELECT DISTINCT n.nspname, c.relname FROM unnest($1::text[], $2::text[]) AS w(nspname, relname)
 		JOIN pg_namespace wn ON wn.nspname = w.nspname JOIN pg_class wc ON wc.relnamespace = wn.oid AND wc.relname = w.relname
-		JOIN pg_constraint k ON k.confrelid = wc.oid AND k.contype = 'f' AND k.conparentid = 0
+		JOIN pg_constraint k ON (k.confrelid = wc.oid OR k.confrelid IN (SELECT relid FROM pg_partition_ancestors(wc.oid))) AND k.contype = 'f' AND k.conparentid = 0
 		JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace ORDER BY 1, 2`, schemas, names)
 	if err == nil {
 		var list []config.Table

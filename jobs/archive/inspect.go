@@ -62,8 +62,9 @@ SELECT what FROM (
 	WHERE NOT $3 AND conrelid = $2 AND contype = 'f' AND conparentid = 0
 ) found ORDER BY what`
 
+// pointingQuery asks for the foreign keys that point to a table, or to one that it is a branch of.
 const pointingQuery = `SELECT coalesce((SELECT ` + referencesSQL + `
-	WHERE k.confrelid = $1::oid AND k.contype = 'f' AND k.conparentid = 0), '[]')`
+	WHERE k.confrelid IN (SELECT $1::oid UNION SELECT relid FROM pg_partition_ancestors($1::oid)) AND k.contype = 'f' AND k.conparentid = 0), '[]')`
 
 const factsQuery = `
 WITH RECURSIVE tree AS (
@@ -91,7 +92,7 @@ SELECT p.oid, json_build_object(
 	         JOIN pg_class r ON r.oid = t.oid JOIN pg_namespace n ON n.oid = r.relnamespace
 	         WHERE t.part = p.oid AND EXISTS (
 	               SELECT FROM pg_depend uses JOIN pg_class s ON s.oid = uses.refobjid AND s.relkind = 'S'
-	               JOIN pg_depend owned ON owned.objid = s.oid AND owned.classid = 'pg_class'::regclass AND owned.deptype IN ('a', 'i') AND owned.refobjid = $3::oid
+	               JOIN pg_depend owned ON owned.objid = s.oid AND owned.classid = 'pg_class'::regclass AND owned.deptype IN ('a', 'i') AND owned.refobjid IN (SELECT $3::oid UNION SELECT relid FROM pg_partition_ancestors($3::oid))
 	               WHERE uses.classid = 'pg_attrdef'::regclass AND uses.objid = d.oid AND uses.refclassid = 'pg_class'::regclass)),
 	'Lacks', (SELECT json_agg(pg_get_indexdef(a.indexrelid) ORDER BY a.def) FROM idx a
 	         WHERE a.indrelid = $2 AND NOT EXISTS (SELECT FROM idx m WHERE m.indrelid = p.oid AND m.def = a.def)))

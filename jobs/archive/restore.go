@@ -309,7 +309,7 @@ func (j *Job) nothingInDefault(ctx context.Context, p *pass, a parts.Child) erro
 
 // liveKeys are the live table's own foreign keys, by name.
 func (j *Job) liveKeys(ctx context.Context, p *pass) ([][2]string, error) {
-	rows, err := j.Pool.Query(ctx, "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = $1 AND contype = 'f' AND conparentid = 0 ORDER BY conname", p.live.OID)
+	rows, err := j.Pool.Query(ctx, "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint k WHERE conrelid = $1 AND contype = 'f' AND NOT EXISTS (SELECT FROM pg_constraint up WHERE up.oid = k.conparentid AND up.conrelid = k.conrelid) ORDER BY conname", p.live.OID)
 	if err == nil {
 		var keys [][2]string
 		keys, err = pgx.CollectRows(rows, func(r pgx.CollectableRow) (k [2]string, err error) {

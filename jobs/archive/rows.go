@@ -100,7 +100,7 @@ SELECT json_build_object(
 	'TargetRules', (SELECT json_agg(format('%I on %s', rulename, ev_class::regclass)) FROM pg_rewrite
 	        WHERE ev_class = t.oid AND ev_type = '3' AND ev_enabled IN ('O', 'A')),
 	'Pointing', (SELECT ` + referencesSQL + `
-	        WHERE k.contype = 'f' AND (k.confrelid = $4::oid AND k.conparentid = 0 OR k.confrelid = f.oid
+	        WHERE k.contype = 'f' AND (k.confrelid IN (SELECT $4::oid UNION SELECT relid FROM pg_partition_ancestors($4::oid)) AND k.conparentid = 0 OR k.confrelid = f.oid
 	              AND NOT EXISTS (SELECT FROM pg_constraint up WHERE up.oid = k.conparentid))),
 	'Guard', ` + guardSQL + `)
 FROM pg_class f, pg_class t WHERE f.oid = $1::oid AND t.oid = $2::oid`
