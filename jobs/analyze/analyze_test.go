@@ -234,3 +234,13 @@ func TestADryRunOnADatabaseThatIsNotKnownYet(t *testing.T) {
 	}
 	pgtest.Eventually(t, b.url, "SELECT last_analyze IS NULL FROM pg_stat_user_tables WHERE relname = 'Ev''s'")
 }
+
+// A policy names a branch alone: the statistics of the tables above it are nobody else's to keep.
+func TestAnalyzeAboveABranch(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.as(b.url, config.Table{Schema: "public", Name: "ev_2"})
+	b.insert(1, 1000, "2026-02-10Z")
+	b.want(jobs.Success, both)
+	b.want(jobs.Noop, fresh)
+}

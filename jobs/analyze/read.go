@@ -50,10 +50,16 @@ WITH RECURSIVE wanted AS (
     FROM unnest($1::text[], $2::text[]) AS u (schema, name)
     LEFT JOIN pg_namespace n ON n.nspname = u.schema
     LEFT JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = u.name
-), parents (oid) AS (
+), down (oid) AS (
     SELECT oid FROM wanted WHERE relkind = 'p'
     UNION
-    SELECT i.inhrelid FROM parents p JOIN pg_inherits i ON i.inhparent = p.oid JOIN pg_class c ON c.oid = i.inhrelid WHERE c.relkind = 'p'
+    SELECT i.inhrelid FROM down p JOIN pg_inherits i ON i.inhparent = p.oid JOIN pg_class c ON c.oid = i.inhrelid WHERE c.relkind = 'p'
+), up (oid) AS ( -- of a branch with a policy of its own
+    SELECT oid FROM wanted WHERE relkind = 'p'
+    UNION
+    SELECT i.inhparent FROM up p JOIN pg_inherits i ON i.inhrelid = p.oid
+), parents (oid) AS (
+    SELECT oid FROM down UNION SELECT oid FROM up
 ), below (parent, member) AS (
     SELECT oid, oid FROM parents
     UNION ALL
