@@ -21,7 +21,7 @@ type Drift struct {
 const driftMaxAge = 26 * time.Hour
 
 // schemaDrift tells how many objects differ between the live schema and the declared one. Source: the last run of the drift
-// job or of apply, in this process's memory. Unit: objects. Warning above 0. Remedy: look at the plan, then apply it.
+// job, in the ledger. Unit: objects. Warning above 0. Remedy: see what differs; plan and apply it, or exclude it by name.
 func schemaDrift(now func() time.Time, last func() Drift, l limits) Check {
 	return Check{Name: "schema_drift", Group: "schema", Unit: "objects", Every: 5 * time.Second, Deadline: time.Second, Memory: true,
 		Run: func(context.Context, pgx.Tx) ([]Finding, error) {
@@ -42,7 +42,7 @@ func schemaDrift(now func() time.Time, last func() Drift, l limits) Check {
 			f := Finding{Value: n, Message: fmt.Sprintf("the live schema equals the declared one (compared %s ago)", span(age)),
 				Samples: []Sample{{"pgtender_schema_compared_timestamp_seconds", nil, unix(d.At)}, {"pgtender_schema_drift_objects", nil, n}}}
 			if n > 0 {
-				f.Status, f.Remedy = judge(n, l), "pgtender plan"
+				f.Status, f.Remedy = judge(n, l), "pgtender drift"
 				f.Message = fmt.Sprintf("%s from the declared schema (compared %s ago): %s", differing(len(d.Objects)), span(age), firstOf(d.Objects, 5))
 			}
 			return []Finding{f}, nil

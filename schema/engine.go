@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -67,6 +68,24 @@ type Drift struct {
 	Differences []catalog.Difference
 	Unmanaged   []catalog.Unmanaged // met in the database, not compared
 	LeftAlone   []string
+}
+
+// Foreign are the objects within the managed schemas that pgtender can neither compare nor plan: the database differs by them, until they
+// are excluded by name.
+func (d *Drift) Foreign() []catalog.Unmanaged {
+	return slices.DeleteFunc(slices.Clone(d.Unmanaged), func(u catalog.Unmanaged) bool { return u.Outside })
+}
+
+// Names are the objects by which the database differs: those that can be planned, then those that cannot.
+func (d *Drift) Names() []string {
+	var names []string
+	for _, diff := range d.Differences {
+		names = append(names, diff.Key.String())
+	}
+	for _, u := range d.Foreign() {
+		names = append(names, u.String())
+	}
+	return names
 }
 
 // Drift compares the database with the sources and changes neither.

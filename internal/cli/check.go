@@ -82,9 +82,5 @@ func compare(ctx context.Context, env *config.Env, pool *pgxpool.Pool) checks.Dr
 	if err != nil {
 		return checks.Drift{Err: err}
 	}
-	d := checks.Drift{At: time.Now()}
-	for _, diff := range found.Differences {
-		d.Objects = append(d.Objects, diff.Key.String())
-	}
-	return d
+	return checks.Drift{At: time.Now(), Objects: found.Names()}
 }

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -16,8 +17,8 @@ func (a *app) driftCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "drift", GroupID: "schema", Short: "Does the live schema equal the declared one?", Args: noArgs,
 		Long: `Compare the live schema with the declared one, and name what differs. Nothing is changed. Exit code 0: equal; 2: they
-differ; 1: error. Objects of kinds that are not managed cannot be declared, so they are no difference: they are listed by name, and with --strict they
-count as one.`,
+differ; 1: error. An object of a kind that pgtender does not manage is a difference when it is in a managed schema and not excluded by name. What belongs to the
+database as a whole, and rights where the sources declare none, are listed by name; with --strict they count as well.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := formatFlag(format, "text", "json"); err != nil {
 				return err
@@ -39,14 +40,14 @@ count as one.`,
 			} else {
 				a.printDrift(drift)
 			}
-			if err == nil && (len(drift.Differences) > 0 || strict && len(drift.Unmanaged) > 0) {
+			if err == nil && (len(drift.Names()) > 0 || strict && len(drift.Unmanaged) > 0) {
 				return exitCode(exitChanges)
 			}
 			return err
 		},
 	}
 	cmd.Flags().StringVar(&format, "format", "text", "text or json")
-	cmd.Flags().BoolVar(&strict, "strict", false, "exit with 2 also when there are objects that cannot be compared")
+	cmd.Flags().BoolVar(&strict, "strict", false, "exit with 2 also for what is only listed: objects of the whole database, rights that no source declares")
 	return cmd
 }
 
@@ -58,19 +59,28 @@ func (a *app) printDrift(drift *schema.Drift) {
 		}
 	}
 	for _, u := range drift.Unmanaged {
-		fmt.Fprintf(a.stdout, "not compared: %s %s\n", u.Kind, u.Name)
-	}
-	switch n := len(drift.Differences); n {
-	case 0:
-		if len(drift.Unmanaged) > 0 {
-			fmt.Fprintln(a.stdout, "The live schema equals the declared one in all that is compared; what is not stands above.")
-			break
+		if u.Outside {
+			fmt.Fprintf(a.stdout, "not compared: %s\n", u)
+			continue
 		}
-		fmt.Fprintln(a.stdout, "The live schema equals the declared one.")
-	case 1:
-		fmt.Fprintln(a.stdout, "1 object differs. To see what would put it right: pgtender plan")
+		fmt.Fprintf(a.stdout, "%s: in the database, but not declared, and not managed\n", u)
+		if u.Reason != "" {
+			fmt.Fprintf(a.stdout, "    %s\n", u.Reason)
+		}
+	}
+	foreign := drift.Foreign()
+	if n := len(drift.Differences); n > 0 {
+		fmt.Fprintf(a.stdout, "%s. To see what would put it right: pgtender plan\n", counted(n, "difference"))
+	}
+	switch n := len(foreign); {
+	case n > 0:
+		name, _, _ := strings.Cut(foreign[0].Name, "(")
+		fmt.Fprintf(a.stdout, "%s that pgtender can neither compare nor change. Leave it alone by name, as in exclude = [%q], or drop it by hand.\n", counted(n, "object"), name)
+	case len(drift.Differences) > 0:
+	case len(drift.Unmanaged) > 0:
+		fmt.Fprintln(a.stdout, "The live schema equals the declared one in all that is compared; what is not stands above.")
 	default:
-		fmt.Fprintf(a.stdout, "%d objects differ. To see what would put them right: pgtender plan\n", n)
+		fmt.Fprintln(a.stdout, "The live schema equals the declared one.")
 	}
 }
 
@@ -91,7 +101,7 @@ func changeInWords(c catalog.Change) string {
 type driftReport struct {
 	Equal       bool                `json:"equal"`
 	Differences []driftDifference   `json:"differences"` // sorted by object
-	Unmanaged   []catalog.Unmanaged `json:"unmanaged"`   // in the database, of a kind that is not compared
+	Unmanaged   []catalog.Unmanaged `json:"unmanaged"`   // in the database, not compared; a difference unless "outside" is true
 	LeftAlone   []string            `json:"left_alone"`  // kept out by a pattern or a policy
 }
 
@@ -108,7 +118,7 @@ type driftDelta struct {
 }
 
 func newDriftReport(drift *schema.Drift) driftReport {
-	r := driftReport{Equal: len(drift.Differences) == 0, Differences: []driftDifference{}, Unmanaged: drift.Unmanaged, LeftAlone: drift.LeftAlone}
+	r := driftReport{Equal: len(drift.Names()) == 0, Differences: []driftDifference{}, Unmanaged: drift.Unmanaged, LeftAlone: drift.LeftAlone}
 	if r.Unmanaged == nil {
 		r.Unmanaged = []catalog.Unmanaged{}
 	}

@@ -52,18 +52,18 @@ func work(ctx context.Context, run *jobs.Run, mode config.ApplyMode, e Engine) (
 		return jobs.Result{}, err
 	}
 	result := jobs.Result{Outcome: jobs.Noop, Summary: "the live schema equals the declared one"}
-	differ := objects(found)
+	differ := found.Names()
+	if len(found.Differences) == 0 && !run.DryRun {
+		e.Remember(ctx)
+	}
 	if len(differ) == 0 {
-		if !run.DryRun {
-			e.Remember(ctx)
-		}
 		return record(result, nil), nil
 	}
 	for _, name := range differ {
 		run.Say("differs: %s", name)
 	}
 	result.Summary = fmt.Sprintf("%s: %s", count(len(differ), "object differs", "objects differ"), brief(differ))
-	if mode == config.ApplyOff || run.DryRun {
+	if mode == config.ApplyOff || run.DryRun || len(found.Differences) == 0 {
 		return record(result, differ), nil
 	}
 	report, err := e.SafeApply(ctx, schema.ApplyOptions{
@@ -75,7 +75,7 @@ func work(ctx context.Context, run *jobs.Run, mode config.ApplyMode, e Engine) (
 	if report.Ran > 0 {
 		result.Outcome = jobs.Success
 	}
-	if len(report.Left) == 0 {
+	if len(report.Left) == 0 && len(found.Foreign()) == 0 {
 		result.Summary = fmt.Sprintf("applied %s", count(report.Ran, "statement", "statements"))
 		return record(result, nil), nil
 	}
@@ -84,9 +84,8 @@ func work(ctx context.Context, run *jobs.Run, mode config.ApplyMode, e Engine) (
 	if err != nil {
 		return record(jobs.Result{}, differ), fmt.Errorf("compare again: %w", err)
 	}
-	differ = objects(after)
-	result.Summary = fmt.Sprintf("applied %s; left to a person, for their hazards: %s (see: pgtender plan)",
-		count(report.Ran, "statement", "statements"), brief(differ))
+	differ = after.Names()
+	result.Summary = fmt.Sprintf("applied %s; left to a person: %s (see: pgtender drift)", count(report.Ran, "statement", "statements"), brief(differ))
 	return record(result, differ), nil
 }
 
@@ -97,14 +96,6 @@ func tell(run *jobs.Run, ev apply.Event) {
 	case apply.Waiting, apply.Remade, apply.Resumed:
 		run.Say("%s: %s", ev.Kind, ev.Message)
 	}
-}
-
-func objects(d *schema.Drift) []string {
-	var names []string
-	for _, diff := range d.Differences {
-		names = append(names, diff.Key.String())
-	}
-	return names
 }
 
 // maxObjects bounds what one run puts into the ledger.

@@ -16,7 +16,7 @@ func (r *reader) placeDeclared(c, parent *relation) {
 		return
 	}
 	if !slices.Contains(r.schemas, c.schema) {
-		r.unmanage("partition", qualified(c.schema, c.name), "in a schema that is not managed")
+		r.outside("partition", qualified(c.schema, c.name), "in a schema that is not managed")
 		return
 	}
 	r.refs[ref{"pg_type", c.rowType, 0}], r.refs[ref{"pg_type", c.arrayType, 0}] = k, k

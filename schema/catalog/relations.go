@@ -170,6 +170,10 @@ func (r *reader) placePartition(c *relation, all map[uint32]*relation, under map
 		under[named]++
 	case declared:
 		r.placeDeclared(c, parent)
+	case r.scope.excludes(c.schema, c.name):
+		r.leave(TableKey(c.schema, c.name).String())
+	case !slices.Contains(r.schemas, c.schema):
+		r.outside("partition", qualified(c.schema, c.name), "in a schema that is not managed")
 	default:
 		r.unmanage("partition", qualified(c.schema, c.name), "of "+root.key.String()+", which no partition policy names")
 	}

@@ -205,7 +205,12 @@ type Unmanaged struct {
 	Kind   string `json:"kind"`
 	Name   string `json:"name"`
 	Reason string `json:"reason,omitempty"`
+	// Outside says that it is in no managed schema, or a right, which whoever declares none leaves to others: then it is named, and no
+	// difference.
+	Outside bool `json:"outside,omitempty"`
 }
+
+func (u Unmanaged) String() string { return u.Kind + " " + u.Name }
 
 // Snapshot is the managed part of one database at one moment.
 type Snapshot struct {

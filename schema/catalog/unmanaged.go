@@ -2,8 +2,14 @@ package catalog
 
 import "strings"
 
+// unmanage files what is in a managed schema and cannot be compared.
 func (r *reader) unmanage(kind, name, reason string) {
 	r.unmanaged = append(r.unmanaged, Unmanaged{Kind: kind, Name: name, Reason: reason})
+}
+
+// outside files what cannot be compared and is no difference.
+func (r *reader) outside(kind, name, reason string) {
+	r.unmanaged = append(r.unmanaged, Unmanaged{Kind: kind, Name: name, Reason: reason, Outside: true})
 }
 
 // notMember is the condition that the object of the catalog at the OID expression belongs to no extension.
@@ -93,10 +99,12 @@ func (r *reader) readUnmanaged() error {
 		case strings.HasSuffix(kind, "privileges") && (r.scope.Declaring || r.compared[schema+"\x00"+name]): // compared
 		case schema != "" && r.scope.excludes(schema, plain):
 			r.leave(kind + " " + qualified(schema, name))
+		case schema != "" && kind == "privileges":
+			r.outside(kind, qualified(schema, name), "")
 		case schema != "":
 			r.unmanage(kind, qualified(schema, name), "")
 		default:
-			r.unmanage(kind, name, "database-wide")
+			r.outside(kind, name, "database-wide")
 		}
 		return nil
 	})

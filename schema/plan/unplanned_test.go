@@ -2,6 +2,7 @@ package plan_test
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -71,7 +72,11 @@ var unmanaged = map[string]string{
 	"default privileges of role postgres on types":  "ALTER DEFAULT PRIVILEGES REVOKE ALL ON TYPES FROM PUBLIC",
 }
 
-// In the sources each is refused by name; in the target each is listed in the plan, which leaves it alone.
+// outside are those of them that are no difference: they are in no schema, or rights where none is declared.
+var outside = []string{"foreign server", "event trigger", "language", "access method", "foreign-data wrapper", "user mapping", "transform", "publication", "cast", "privileges", "default privileges"}
+
+// In the sources each is refused by name; in the target each is listed in the plan, which leaves it alone, and is a difference if it is in a
+// managed schema.
 func TestUnmanagedIsNeverSilent(t *testing.T) {
 	t.Parallel()
 	for what, sql := range unmanaged {
@@ -82,6 +87,11 @@ func TestUnmanagedIsNeverSilent(t *testing.T) {
 			var unplanned *plan.UnplannedError
 			if !errors.As(err, &unplanned) || !strings.Contains(err.Error(), what+": the sources declare it") {
 				t.Errorf("declared: %v", err)
+			}
+			for _, u := range with.Unmanaged {
+				if want := slices.Contains(outside, u.Kind); u.Outside != want {
+					t.Errorf("%s is outside the managed schemas: %v", u, u.Outside)
+				}
 			}
 			managed := *with
 			managed.Unmanaged = nil
