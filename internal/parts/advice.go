@@ -93,7 +93,7 @@ func (s *sketch) oddIndexes() (list []string) {
 func (s *sketch) text() string {
 	before, keys := s.before()
 	text := " To make it one, by " + pg.Ident(s.key.Column) + ", while it is in use, with the rows that are there as its first partition (new rows up to " +
-		s.key.Literal(s.edge) + " only, until `pgtender job run partition` has made the next ones):\n" + lines(before) + lines(s.at()) + lines(s.after())
+		s.key.Literal(s.edge) + " only, until `pgtender job run partition` has made the next ones). Should one of them end with a lock timeout, nothing is lost: up to COMMIT, have them printed anew; after it, go on from there:\n" + lines(before) + lines(s.at()) + lines(s.after())
 	if len(keys) > 0 {
 		text += "A key of a partitioned table holds the partition key: " + strings.Join(keys, "; ") + ".\n"
 	}

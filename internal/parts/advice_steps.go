@@ -11,7 +11,9 @@ import (
 // before is what is done while others work, and what the keys are then.
 func (s *sketch) before() (list, keys []string) {
 	list = []string{
+		"SET lock_timeout = '2s'", // whoever comes after waits no longer behind a statement that waits itself
 		fmt.Sprintf("ALTER TABLE %s DROP CONSTRAINT IF EXISTS %s, ADD CONSTRAINT %[2]s CHECK (%s) NOT VALID", s.table, BoundsCheck, s.key.Check(s.first())),
+		"RESET lock_timeout", // building an index waits for old transactions
 		fmt.Sprintf("ALTER TABLE %s VALIDATE CONSTRAINT %s", s.table, BoundsCheck),
 	}
 	for _, k := range s.Uniques {
