@@ -69,8 +69,12 @@ func (a *app) printDrift(drift *schema.Drift) {
 		}
 	}
 	foreign := drift.Foreign()
-	if n := len(drift.Differences); n > 0 {
-		fmt.Fprintf(a.stdout, "%s. To see what would put it right: pgtender plan\n", counted(n, "difference"))
+	switch n := len(drift.Differences); n {
+	case 0:
+	case 1:
+		fmt.Fprintln(a.stdout, "1 object differs. To see what would put it right: pgtender plan")
+	default:
+		fmt.Fprintf(a.stdout, "%d objects differ. To see what would put them right: pgtender plan\n", n)
 	}
 	switch n := len(foreign); {
 	case n > 0:
