@@ -2,6 +2,7 @@ package parts_test
 
 import (
 	"context"
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"time"
@@ -181,5 +182,88 @@ func TestTheAdviceForUUIDv7(t *testing.T) {
 	}
 	if strings.Contains(advice, "no longer") {
 		t.Errorf("the key was changed:\n%s", advice)
+	}
+}
+
+// adviceShapes are what a table may have, one of each line.
+var adviceShapes = [][]string{
+	{"id int", "id bigint GENERATED ALWAYS AS IDENTITY", "id serial", "id uuid DEFAULT uuidv7()"},
+	{"", ", PRIMARY KEY (id)", ", PRIMARY KEY (id, at)", ", UNIQUE NULLS NOT DISTINCT (id) DEFERRABLE INITIALLY DEFERRED", ", UNIQUE (a) WITH (fillfactor = 70)", ", CONSTRAINT \"Of (id)\" UNIQUE (at, id) INCLUDE (s)"},
+	{"", ", g int GENERATED ALWAYS AS (a * 2) STORED", ", g int GENERATED ALWAYS AS (a * 2) VIRTUAL", ", g int DEFAULT 7 NOT NULL"},
+	{"", ", CHECK (a > 0)", ", CONSTRAINT soft CHECK (a > 0) NOT ENFORCED", ", CONSTRAINT named NOT NULL s"},
+	{"", ", m int REFERENCES public.m ON DELETE SET NULL", ", m int, CONSTRAINT lax FOREIGN KEY (m) REFERENCES public.m NOT ENFORCED"},
+	{"", "; CREATE INDEX ON public.t USING brin (at)", "; CREATE INDEX part ON public.t (s DESC) INCLUDE (a) WHERE a > 3", "; CREATE INDEX ON public.t ((a + 1), s COLLATE \"C\" text_pattern_ops)"},
+	{"", "; CREATE UNIQUE INDEX alone ON public.t (a)", "; CREATE UNIQUE INDEX alone ON public.t (a, at) WHERE a > 5", "; ALTER TABLE public.t ADD CONSTRAINT late FOREIGN KEY (a) REFERENCES public.m NOT VALID"},
+	{"", "; CREATE STATISTICS ON a, s FROM public.t", "; CREATE STATISTICS st (mcv) ON (a % 7), s FROM public.t"},
+	{"", "; CREATE CONSTRAINT TRIGGER later AFTER UPDATE OF a ON public.t DEFERRABLE FOR EACH ROW EXECUTE FUNCTION public.f('x')",
+		"; CREATE TRIGGER st AFTER INSERT ON public.t REFERENCING NEW TABLE AS n EXECUTE FUNCTION public.f()", "; CREATE TRIGGER row BEFORE INSERT ON public.t FOR EACH ROW WHEN (new.a > 2) EXECUTE FUNCTION public.f()"},
+	{"", "; ALTER TABLE public.t SET (fillfactor = 60, autovacuum_enabled = off)", "; ALTER TABLE public.t ALTER s SET COMPRESSION pglz, ALTER s SET STORAGE EXTERNAL", "; ALTER TABLE public.t REPLICA IDENTITY FULL"},
+}
+
+// Tables of many shapes: what the advice says can be typed, and the table has all by the same names.
+func TestTheAdviceForAnyShape(t *testing.T) {
+	t.Parallel()
+	url := pgtest.Database(t)
+	conn := pgtest.Session(t, url)
+	random := rand.New(rand.NewPCG(18, 4))
+	run := func(sql string) error { _, err := conn.Exec(t.Context(), sql); return err }
+	if err := run("CREATE TABLE public.m (id int PRIMARY KEY); CREATE FUNCTION public.f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN new; END'; INSERT INTO public.m SELECT generate_series(1, 9)"); err != nil {
+		t.Fatal(err)
+	}
+	names := func() (list string) {
+		const sql = `SELECT string_agg(x, E'\n' ORDER BY x) FROM (SELECT concat(conname, contype) FROM pg_constraint WHERE conrelid = 'public.t'::regclass AND conparentid = 0
+			UNION ALL SELECT concat(relname, indisunique) FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid WHERE indrelid = 'public.t'::regclass
+			UNION ALL SELECT concat(tgname, tgenabled) FROM pg_trigger WHERE tgrelid = 'public.t'::regclass AND NOT tgisinternal UNION ALL SELECT stxname::text FROM pg_statistic_ext WHERE stxrelid = 'public.t'::regclass
+			UNION ALL SELECT concat(attname, attnotnull, attidentity, attgenerated, attstorage, attcompression) FROM pg_attribute WHERE attrelid = 'public.t'::regclass AND attnum > 0
+			UNION ALL SELECT pg_get_serial_sequence('public.t', 'id') UNION ALL SELECT relreplident::text FROM pg_class WHERE oid = 'public.t'::regclass) n(x)`
+		if err := conn.QueryRow(t.Context(), sql).Scan(&list); err != nil {
+			t.Fatal(err)
+		}
+		return list
+	}
+	followed := 0
+	for i := range pgtest.Scaled(25, 600) {
+		var inside, after string
+		for n, choices := range adviceShapes {
+			c := choices[random.IntN(len(choices))]
+			if i < 6 {
+				c = choices[i%len(choices)] // each choice at least once
+			}
+			if n < 5 {
+				inside += c
+				if n == 0 {
+					inside += ", at timestamptz NOT NULL, a int, s text"
+				}
+			} else {
+				after += c
+			}
+		}
+		ddl := "CREATE TABLE public.t (" + inside + ")" + after + "; INSERT INTO public.t (at, a, s) SELECT now() - i * interval '1 day', i, 's' FROM generate_series(1, 9) i"
+		if run("DROP TABLE IF EXISTS public.t CASCADE") != nil || run(ddl) != nil {
+			continue // these choices do not go together
+		}
+		before := names()
+		advice, err := parts.Advise(t.Context(), conn, config.Table{Schema: "public", Name: "t"}, config.Month, time.UTC)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(advice, "\n- ") {
+			continue // what speaks against it is another test's
+		}
+		followed++
+		for _, s := range script(t, advice) {
+			if err := run(s); err != nil {
+				t.Fatalf("%s\n%s: %v\n%s", ddl, s, err, advice)
+			}
+		}
+		if diff := cmp.Diff(before, names()); diff != "" {
+			t.Fatalf("%s (-before +after)\n%s\n%s", ddl, diff, advice)
+		}
+		if err := run("SELECT 1 / (count(*) = 9)::int FROM public.t"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if followed < pgtest.Scaled(8, 200) {
+		t.Errorf("only %d were followed", followed)
 	}
 }
