@@ -30,7 +30,8 @@ var relKinds = map[string]Kind{"r": Table, "p": Table, "v": View, "m": MatView, 
 // of the database: those of a managed table may live elsewhere. It prints nothing that needs a lock on them.
 const relationsSQL = `
 	SELECT c.oid, c.reltype, coalesce(rt.typarray, 0), n.nspname, c.relname, c.relkind::text, c.relispartition,
-		coalesce(ih.parents, '{}'), coalesce(ih.detaching, false), 'e' = ANY(coalesce(dp.types, '{}')), c.reloftype <> 0,
+		coalesce(ih.parents, '{}'), coalesce(ih.detaching, false), 'e' = ANY(coalesce(dp.types, '{}'))
+			OR c.relkind = 'c' AND EXISTS (SELECT FROM pg_depend e WHERE e.classid = 'pg_type'::regclass AND e.objid = c.reltype AND e.deptype = 'e'), c.reloftype <> 0,
 		c.relkind = 'S' AND 'i' = ANY(coalesce(dp.types, '{}')),
 		CASE c.relpersistence WHEN 'u' THEN 'unlogged' ELSE '' END,
 		CASE WHEN am.amname IS NULL OR am.amname = 'heap' THEN '' ELSE quote_ident(am.amname) END,

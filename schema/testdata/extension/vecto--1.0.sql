@@ -1,0 +1,34 @@
+CREATE TYPE vec;
+CREATE FUNCTION vec_in(cstring) RETURNS vec LANGUAGE internal IMMUTABLE STRICT PARALLEL SAFE AS 'byteain';
+CREATE FUNCTION vec_out(vec) RETURNS cstring LANGUAGE internal IMMUTABLE STRICT PARALLEL SAFE AS 'byteaout';
+CREATE FUNCTION vec_typmod_in(cstring[]) RETURNS integer LANGUAGE internal IMMUTABLE STRICT PARALLEL SAFE AS 'varchartypmodin';
+CREATE FUNCTION vec_typmod_out(integer) RETURNS cstring LANGUAGE internal IMMUTABLE STRICT PARALLEL SAFE AS 'varchartypmodout';
+CREATE TYPE vec (INPUT = vec_in, OUTPUT = vec_out, TYPMOD_IN = vec_typmod_in, TYPMOD_OUT = vec_typmod_out, LIKE = bytea);
+
+CREATE FUNCTION vec(vec, integer, boolean) RETURNS vec LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE RETURN $1;
+CREATE CAST (vec AS vec) WITH FUNCTION vec(vec, integer, boolean) AS IMPLICIT;
+CREATE CAST (vec AS bytea) WITHOUT FUNCTION;
+CREATE CAST (bytea AS vec) WITHOUT FUNCTION AS ASSIGNMENT;
+
+CREATE FUNCTION vec_lt(vec, vec) RETURNS boolean LANGUAGE internal IMMUTABLE STRICT PARALLEL SAFE AS 'bytealt';
+CREATE FUNCTION vec_le(vec, vec) RETURNS boolean LANGUAGE internal IMMUTABLE STRICT PARALLEL SAFE AS 'byteale';
+CREATE FUNCTION vec_eq(vec, vec) RETURNS boolean LANGUAGE internal IMMUTABLE STRICT PARALLEL SAFE AS 'byteaeq';
+CREATE FUNCTION vec_ge(vec, vec) RETURNS boolean LANGUAGE internal IMMUTABLE STRICT PARALLEL SAFE AS 'byteage';
+CREATE FUNCTION vec_gt(vec, vec) RETURNS boolean LANGUAGE internal IMMUTABLE STRICT PARALLEL SAFE AS 'byteagt';
+CREATE FUNCTION vec_cmp(vec, vec) RETURNS integer LANGUAGE internal IMMUTABLE STRICT PARALLEL SAFE AS 'byteacmp';
+CREATE FUNCTION vec_larger(vec, vec) RETURNS vec LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE RETURN CASE WHEN vec_gt($1, $2) THEN $1 ELSE $2 END;
+CREATE FUNCTION vec_distance(vec, vec) RETURNS float8 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE RETURN abs(length($1::bytea) - length($2::bytea));
+
+CREATE OPERATOR < (FUNCTION = vec_lt, LEFTARG = vec, RIGHTARG = vec, COMMUTATOR = >, NEGATOR = >=, RESTRICT = scalarltsel);
+CREATE OPERATOR <= (FUNCTION = vec_le, LEFTARG = vec, RIGHTARG = vec, COMMUTATOR = >=, NEGATOR = >, RESTRICT = scalarlesel);
+CREATE OPERATOR = (FUNCTION = vec_eq, LEFTARG = vec, RIGHTARG = vec, COMMUTATOR = =, RESTRICT = eqsel, HASHES, MERGES);
+CREATE OPERATOR >= (FUNCTION = vec_ge, LEFTARG = vec, RIGHTARG = vec, COMMUTATOR = <=, NEGATOR = <, RESTRICT = scalargesel);
+CREATE OPERATOR > (FUNCTION = vec_gt, LEFTARG = vec, RIGHTARG = vec, COMMUTATOR = <, NEGATOR = <=, RESTRICT = scalargtsel);
+CREATE OPERATOR <-> (FUNCTION = vec_distance, LEFTARG = vec, RIGHTARG = vec, COMMUTATOR = <->);
+
+CREATE OPERATOR CLASS vec_ops DEFAULT FOR TYPE vec USING btree AS
+  OPERATOR 1 <, OPERATOR 2 <=, OPERATOR 3 =, OPERATOR 4 >=, OPERATOR 5 >, FUNCTION 1 vec_cmp(vec, vec);
+CREATE OPERATOR CLASS vec_l2_ops FOR TYPE vec USING btree AS
+  OPERATOR 1 <, OPERATOR 2 <=, OPERATOR 3 =, OPERATOR 4 >=, OPERATOR 5 >, FUNCTION 1 vec_cmp(vec, vec);
+
+CREATE AGGREGATE vec_max(vec) (SFUNC = vec_larger, STYPE = vec, COMBINEFUNC = vec_larger, PARALLEL = SAFE);
