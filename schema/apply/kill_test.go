@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -66,9 +67,20 @@ func TestKilledAtEachStatement(t *testing.T) {
 		d.conn = pgtest.Session(t, d.url)
 		return d
 	}
-	statements := len(fresh(t).plan(t).Statements)
+	p := fresh(t).plan(t)
+	statements := len(p.Statements)
 	if statements < 30 {
 		t.Fatalf("only %d statements", statements)
+	}
+	sql := ""
+	for _, s := range p.Statements {
+		sql += s.SQL + ";\n"
+	}
+	for _, kind := range []string{"ADD VALUE", "VALIDATE CONSTRAINT", "NOT VALID", "CREATE INDEX CONCURRENTLY", "CREATE UNIQUE INDEX CONCURRENTLY", "DROP INDEX CONCURRENTLY", "PRIMARY KEY USING INDEX",
+		"ON ONLY", "ATTACH PARTITION", "ADD COLUMN", "DROP COLUMN", "TYPE bigint", "NOT NULL name NOT VALID", "CREATE VIEW", "CREATE MATERIALIZED VIEW", "FUNCTION", "TRIGGER", "DROP TABLE", "COMMENT ON"} {
+		if !strings.Contains(sql, kind) {
+			t.Errorf("no statement with %s:\n%s", kind, sql)
+		}
 	}
 	for i := range statements {
 		for _, how := range []string{"terminated", "cancelled"} {
