@@ -37,13 +37,26 @@ type file struct {
 	name string // as messages show it
 	text string
 	hcl  bool
+
+	lines []int // where each line begins: a dump has a place for each of its thousands of statements
 }
 
 // pos is the place of the byte at offset.
 func (f *file) pos(offset int) config.Pos {
-	before := f.text[:min(max(offset, 0), len(f.text))]
-	line := strings.Count(before, "\n")
-	return config.Pos{File: f.name, Line: line + 1, Column: utf8.RuneCountInString(before[strings.LastIndexByte(before, '\n')+1:]) + 1}
+	if f.lines == nil {
+		f.lines = []int{0}
+		for i := range len(f.text) {
+			if f.text[i] == '\n' {
+				f.lines = append(f.lines, i+1)
+			}
+		}
+	}
+	offset = min(max(offset, 0), len(f.text))
+	line, found := slices.BinarySearch(f.lines, offset)
+	if !found {
+		line-- // of the line that began before
+	}
+	return config.Pos{File: f.name, Line: line + 1, Column: utf8.RuneCountInString(f.text[f.lines[line]:offset]) + 1}
 }
 
 // collect reads the sources' files: entries in the order written, a folder's files by name. Folders are not
