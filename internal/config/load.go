@@ -116,7 +116,8 @@ func (l *loader) load(source []byte) *Env {
 		l.add(Pos{File: l.file}, "the file has %d bytes: at most %d are read", len(source), maxFileBytes)
 		return nil
 	}
-	if !l.shallow(source) {
+	if deep := TooDeep(source, l.file); deep != nil {
+		l.add(l.pos(*deep), "the file is nested too deeply")
 		return nil
 	}
 	file, diags := hclsyntax.ParseConfig(source, l.file, hcl.InitialPos)
@@ -137,9 +138,9 @@ func (l *loader) load(source []byte) *Env {
 	return l.env
 }
 
-// shallow refuses what would overflow the stack of the recursive parser, which nothing can catch.
-func (l *loader) shallow(source []byte) bool {
-	tokens, _ := hclsyntax.LexConfig(source, l.file, hcl.InitialPos) // what is wrong here, the parser says better
+// TooDeep is where a file in HCL is nested so deeply that the stack of the recursive parser might overflow, which nothing can catch; nil: nowhere.
+func TooDeep(source []byte, file string) *hcl.Range {
+	tokens, _ := hclsyntax.LexConfig(source, file, hcl.InitialPos) // what is wrong here, the parser says better
 	depth, signs, questions := 0, 0, 0
 	for _, t := range tokens {
 		switch t.Type {
@@ -158,11 +159,10 @@ func (l *loader) shallow(source []byte) bool {
 			signs = 0
 		}
 		if depth > maxNesting || signs > maxNesting || questions > 10*maxNesting {
-			l.add(l.pos(t.Range), "the file is nested too deeply")
-			return false
+			return &t.Range
 		}
 	}
-	return true
+	return nil
 }
 
 // choose finds the env block to read and its name. As in the atlas CLI, a block with the label comes

@@ -107,6 +107,10 @@ func parseHCL(files []*file, wrong *problems) (*hclparse.Parser, *hclWalk) {
 	w := &hclWalk{wrong: wrong, places: map[[2]string]*place{}, blocks: map[string]config.Pos{}}
 	for _, f := range files {
 		w.file = f.name
+		if deep := config.TooDeep([]byte(f.text), f.name); deep != nil {
+			wrong.add(w.pos(*deep), "the file is nested too deeply")
+			continue
+		}
 		parsed, diags := parser.ParseHCL([]byte(f.text), f.name)
 		addDiagnostics(wrong, f.name, diags)
 		if diags.HasErrors() {

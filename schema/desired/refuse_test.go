@@ -90,6 +90,7 @@ var refusals = []struct{ name, source, want string }{
 	{"own schema", "CREATE SCHEMA pgtender;", "f.sql:1:1: schema pgtender is pgtender's own: remove it"},
 
 	// HCL: syntax, and what Atlas would pass over.
+	{"hcl nested", "schema \"public\" {}\nlocals {\n  a = " + strings.Repeat("[", 3_000_000) + "\n}", "f.hcl:3:106: the file is nested too deeply"},
 	{"hcl syntax", "schema \"public\" {}\ntable \"t\" {\n  schema = schema.public\n  column \"a\" { type = }\n}", "f.hcl:4:23: Invalid expression: Expected the start of an expression, but found an invalid expression token."},
 	{"hcl view", "schema \"public\" {}\nview \"v\" {\n  as = \"SELECT 1\"\n}", "f.hcl:2:1: block \"view\" would be passed over or refused by Atlas: declare it in a .sql file beside this one"},
 	{"hcl domain", "schema \"public\" {}\ndomain \"d\" {\n  type = int\n}", "f.hcl:2:1: block \"domain\" would be passed over or refused by Atlas: declare it in a .sql file beside this one"},
