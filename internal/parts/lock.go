@@ -46,7 +46,16 @@ func LockAll(ctx context.Context, tx pgx.Tx, patience pg.Patience, locks []Lock)
 // other one ends with lock_timeout.
 func Claim(ctx context.Context, tx pgx.Tx, table config.Table) error {
 	// The isolation level must stand before the first query takes a snapshot.
-	sql := fmt.Sprintf("SET TRANSACTION ISOLATION LEVEL READ COMMITTED; SET LOCAL row_security = off; SELECT pg_advisory_xact_lock(%d)", pg.LockKey("partitions "+table.String()))
+	return claim(ctx, tx, table, "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; ")
+}
+
+// Join is Claim at the isolation level that the transaction was begun with.
+func Join(ctx context.Context, tx pgx.Tx, table config.Table) error {
+	return claim(ctx, tx, table, "")
+}
+
+func claim(ctx context.Context, tx pgx.Tx, table config.Table, first string) error {
+	sql := fmt.Sprintf("%sSET LOCAL row_security = off; SELECT pg_advisory_xact_lock(%d)", first, pg.LockKey("partitions "+table.String()))
 	if _, err := tx.Exec(ctx, sql); err != nil {
 		return fmt.Errorf("wait for another pgtender that works on the partitions of %s: %w", table, err)
 	}

@@ -109,6 +109,7 @@ func scenarios() map[string]scenario {
 type fuse struct {
 	at    int64
 	act   func()
+	watch func(sql string) // each statement before it is sent; nil: nothing
 	count atomic.Int64
 }
 
@@ -118,8 +119,11 @@ func (f *fuse) burn() {
 	}
 }
 
-func (f *fuse) TraceQueryStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQueryStartData) context.Context {
+func (f *fuse) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.TraceQueryStartData) context.Context {
 	f.burn()
+	if f.watch != nil {
+		f.watch(data.SQL)
+	}
 	return ctx
 }
 

@@ -12,9 +12,9 @@ import (
 	"github.com/pgtender/pgtender/internal/pg"
 )
 
-// transfer is rows on their way from one table to another of the same columns, batch by batch. Each batch is one statement,
-// DELETE … RETURNING into INSERT, in a transaction of its own: every row is in exactly one of the two for every reader
-// and after every crash, and one that is inserted or changed beside it is moved by this statement or by none.
+// transfer is rows on their way from one table to another of the same columns, batch by batch. Each batch is a transaction of its
+// own: every row is in exactly one of the two for every reader and after every crash, and one that is inserted or changed beside
+// it is moved as it is or not at all.
 type transfer struct {
 	claim    config.Table // the table whose partitions nobody else may touch meanwhile
 	from, to config.Table
@@ -39,6 +39,7 @@ type rowFacts struct {
 	Rules          []string    // on its DELETE
 	TargetTriggers []string    // that an INSERT into the target fires
 	TargetRules    []string
+	TargetKeys     int         // foreign keys of the target
 	Pointing       []reference // foreign keys that point to it
 	Guard          string      // changes when triggers or rules come or go
 	Rows           int64       // the planner's estimate; -1: never analysed
@@ -99,6 +100,7 @@ SELECT json_build_object(
 	        WHERE tgrelid = t.oid AND NOT tgisinternal AND tgtype & 4 <> 0 AND tgenabled IN ('O', 'A')),
 	'TargetRules', (SELECT json_agg(format('%I on %s', rulename, ev_class::regclass)) FROM pg_rewrite
 	        WHERE ev_class = t.oid AND ev_type = '3' AND ev_enabled IN ('O', 'A')),
+	'TargetKeys', (SELECT count(*) FROM pg_constraint WHERE conrelid = t.oid AND contype = 'f'),
 	'Pointing', (SELECT ` + referencesSQL + `
 	        WHERE k.contype = 'f' AND (k.confrelid IN (SELECT $4::oid UNION SELECT relid FROM pg_partition_ancestors($4::oid)) AND k.conparentid = 0 OR k.confrelid = f.oid
 	              AND NOT EXISTS (SELECT FROM pg_constraint up WHERE up.oid = k.conparentid))),
@@ -313,37 +315,4 @@ func (t *transfer) free() []string {
 		list = append(list, fmt.Sprintf("NOT EXISTS (SELECT FROM %s AS c WHERE %s)", pg.Ident(r.Schema, r.Table), strings.Join(on, " AND ")))
 	}
 	return list
-}
-
-// hold is the statement that keeps others from beginning to point to rows, and returns which: until the transaction ends nobody can.
-func (t *transfer) hold(after, upTo []string) string {
-	where := append(append(t.stretch(after, upTo), t.due), t.free()...)
-	return fmt.Sprintf("SELECT x.ctid::text FROM %s WHERE %s FOR UPDATE OF x SKIP LOCKED", t.source(), strings.Join(where, " AND "))
-}
-
-// statement is one batch: the rows of the stretch, or those held.
-func (t *transfer) statement(after, upTo, held []string) string {
-	where := append(t.stretch(after, upTo), t.due)
-	if t.wait {
-		where = append(append(where, t.free()...), "x.ctid = ANY ("+pg.Literal("{"+`"`+strings.Join(held, `","`)+`"`+"}")+"::tid[])")
-	}
-	var names, gone []string
-	for _, c := range t.facts.Columns {
-		if !c.Generated {
-			names, gone = append(names, pg.Ident(c.Name)), append(gone, "x."+pg.Ident(c.Name))
-		}
-	}
-	for _, c := range t.entry.figured() { // a generated one, too
-		if name := "x." + pg.Ident(c.Name); !slices.Contains(gone, name) {
-			gone = append(gone, name)
-		}
-	}
-	columns := strings.Join(names, ", ")
-	// The figures are those of the rows that left. Of those that arrived only the number is asked: the server keeps both sets in memory until the
-	// end, and numbers are smaller than rows. The target may be the live table, on the way back: its identity takes the numbers as they are.
-	return fmt.Sprintf(`WITH gone AS (DELETE FROM %s WHERE %s RETURNING %s),
-put AS (INSERT INTO %s (%s) OVERRIDING SYSTEM VALUE SELECT %s FROM gone RETURNING 1)
-SELECT count(*), (SELECT count(*) FROM put), %s, (SELECT %s FROM pg_class f, pg_class t WHERE (f.oid, t.oid) = (%s::regclass, %s::regclass)) FROM gone`,
-		t.source(), strings.Join(where, " AND "), strings.Join(gone, ", "), ident(t.to), columns, columns, t.entry.figures(),
-		guardSQL, pg.Literal(ident(t.from)), pg.Literal(ident(t.to)))
 }

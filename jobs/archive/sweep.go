@@ -9,7 +9,6 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"github.com/pgtender/pgtender/internal/parts"
 	"github.com/pgtender/pgtender/internal/pg"
 	"github.com/pgtender/pgtender/jobs"
 )
@@ -142,52 +141,6 @@ func (j *Job) edgeOf(ctx context.Context, s *sweep) (upTo []string, err error) {
 func (s *sweep) limits(j *Job) string {
 	return fmt.Sprintf("SET LOCAL lock_timeout = %d; SET LOCAL statement_timeout = %d; SET LOCAL jit = off; SET LOCAL work_mem = '%dMB'; SET LOCAL synchronous_commit = off",
 		j.Patience.LockTimeout.Milliseconds(), batchTimeout.Milliseconds(), batchMemory>>20)
-}
-
-// batch moves the rows of one stretch and notes them, in one transaction.
-func (j *Job) batch(ctx context.Context, s *sweep, upTo []string) (n int64, err error) {
-	id := int64(0)
-	err = pgx.BeginFunc(ctx, j.Pool, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, s.limits(j)); err != nil {
-			return err
-		}
-		if err := parts.Claim(ctx, tx, s.claim); err != nil {
-			return err
-		}
-		// From here on nobody can add a trigger, a rule or a foreign key: those wait for these locks.
-		sql := fmt.Sprintf("LOCK TABLE ONLY %s, ONLY %s IN ROW EXCLUSIVE MODE", ident(s.from), ident(s.to))
-		if _, err := tx.Exec(ctx, sql); err != nil {
-			return err
-		}
-		var held []string
-		if s.wait {
-			if held, err = texts(ctx, tx, s.hold(s.place, upTo)); err != nil || len(held) == 0 {
-				return err
-			}
-		}
-		var gone int64
-		var found, guard string
-		if err := tx.QueryRow(ctx, s.statement(s.place, upTo, held)).Scan(&gone, &n, &found, &guard); err != nil {
-			return err
-		}
-		switch {
-		case guard != s.facts.Guard:
-			return errors.New("the table, or a trigger, rule or foreign key on it, was changed meanwhile; the next run will look at it anew")
-		case gone != n:
-			return fmt.Errorf("%d rows left %s and %d arrived in %s, so it was rolled back", gone, s.from, n, s.to)
-		case n == 0:
-			return nil
-		}
-		id, err = s.entry.add(ctx, tx, n, found)
-		return err
-	})
-	if err != nil {
-		return 0, err
-	}
-	if id != 0 {
-		s.entry.id = id
-	}
-	return n, nil
 }
 
 // failed says what an error that waiting cannot mend means.
