@@ -6,7 +6,7 @@
 // are waited for no longer than one lock_timeout. The partition's foreign keys go, unless the policy keeps them: an archived row must not
 // vanish with a row that it points to. Each move is a row in pgtender.archived_partition, committed with it.
 //
-// Single rows move in batches, each one statement in a transaction of its own: those of a table that is not partitioned,
+// Single rows move in batches, each in a transaction of its own: those of a table that is not partitioned,
 // and, with granularity = "row", those of the partition that the cut goes through. They go into a partition of the archive
 // with the same bounds; when the whole partition is old, the rest of it follows by rows too, and what is empty then is dropped.
 package archive
