@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"flag"
+	"hash/fnv"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -37,7 +38,7 @@ var update = flag.Bool("update", false, "write the golden plans")
 func TestCases(t *testing.T) {
 	t.Parallel()
 	lab := newBenches(t)
-	for i, dir := range caseDirs(t) {
+	for _, dir := range caseDirs(t) {
 		t.Run(filepath.Base(dir), func(t *testing.T) {
 			t.Parallel()
 			c := openCase(t, dir, lab)
@@ -45,7 +46,7 @@ func TestCases(t *testing.T) {
 			c.golden(t, p)
 			after := c.apply(t, p, c.declared)
 			c.check(t)
-			if exists(filepath.Join(dir, "oneway")) || pgtest.Scaled(i%4, 0) > 0 {
+			if exists(filepath.Join(dir, "oneway")) || !sampled(dir) {
 				return
 			}
 			c.live.Unmanaged = nil // refused in sources, and none of them is missing
@@ -55,6 +56,13 @@ func TestCases(t *testing.T) {
 			}
 		})
 	}
+}
+
+// sampled chooses each fourth case, and with make soak each; by its name, so that a new case changes nothing for the others.
+func sampled(dir string) bool {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(filepath.Base(dir)))
+	return pgtest.Scaled(int(h.Sum32()%4), 0) == 0
 }
 
 func caseDirs(t *testing.T) []string {
