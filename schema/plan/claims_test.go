@@ -9,7 +9,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/pgtender/pgtender/internal/pgtest"
 	"github.com/pgtender/pgtender/schema/plan"
 )
 
