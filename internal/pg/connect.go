@@ -94,9 +94,9 @@ func prepare(cfg *pgx.ConnConfig) {
 // an own job the role's and database's settings back. The timeouts and the isolation that a role or database may set are
 // lifted: each piece of work sets its own. Only IdleInTransaction holds for all.
 func settle(ctx context.Context, conn *pgx.Conn) error {
-	_, err := conn.Exec(ctx, "SET search_path = ''; SET TimeZone = 'UTC'; SET DateStyle = 'ISO'; SET IntervalStyle = 'postgres'; "+
+	_, err := conn.Exec(ctx, "SET transaction_timeout = 0; SET statement_timeout = 0; SET lock_timeout = 0; SET idle_session_timeout = 0; "+
 		fmt.Sprintf("SET idle_in_transaction_session_timeout = %d; ", IdleInTransaction.Milliseconds())+
-		"SET statement_timeout = 0; SET lock_timeout = 0; SET transaction_timeout = 0; SET idle_session_timeout = 0; "+
+		"SET search_path = ''; SET TimeZone = 'UTC'; SET DateStyle = 'ISO'; SET IntervalStyle = 'postgres'; "+
 		"SET default_transaction_isolation = 'read committed'; "+NoticeLoss)
 	return err
 }

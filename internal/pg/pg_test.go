@@ -55,7 +55,7 @@ func TestSessionsIgnoreWhatTheRoleSets(t *testing.T) {
 	if err := admin.QueryRow(t.Context(), "SELECT current_database()").Scan(&db); err != nil {
 		t.Fatal(err)
 	}
-	for _, set := range []string{"TimeZone = 'Asia/Kathmandu'", "DateStyle = 'German'", "search_path = 'evil'", "statement_timeout = '1ms'", "transaction_timeout = '1ms'"} {
+	for _, set := range []string{"TimeZone = 'Asia/Kathmandu'", "DateStyle = 'German'", "search_path = 'evil'", "statement_timeout = '1s'", "transaction_timeout = '1s'"} {
 		if _, err := admin.Exec(t.Context(), "ALTER DATABASE "+pg.Ident(db)+" SET "+set); err != nil {
 			t.Fatal(err)
 		}
