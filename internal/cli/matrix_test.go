@@ -126,7 +126,7 @@ type matrix struct {
 // The program is disturbed at statements of every job, of apply, and of all else that changes something: it is killed, the server goes
 // down, the connection breaks or falls silent, the server answers with errors, locks and rights are missing. Then the command
 // is run once more, and everything must be as if nothing had happened: the catalogs, each row, no session, lock or
-// scratch database left; and a further run finds nothing to do. make test takes a sample, in which each job and each kind of fault occurs;
+// open journal entry left; and a further run finds nothing to do. make test takes a sample, in which each job and each kind of fault occurs;
 // make soak takes all.
 func TestMatrix(t *testing.T) {
 	t.Parallel()
@@ -542,7 +542,7 @@ func (s *stage) idles(t *testing.T, url string) {
 	}
 }
 
-// nothingLeft looks for sessions, locks and scratch databases, and for runs and plans that the journals have as going on.
+// nothingLeft looks for sessions and locks, and for runs and plans that the journals have as going on.
 func (s *stage) nothingLeft(t *testing.T, url string) {
 	t.Helper()
 	pgtest.Eventually(t, pgtest.As(t, url, "postgres", ""), `SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend')

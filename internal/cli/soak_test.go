@@ -56,7 +56,7 @@ CREATE UNIQUE INDEX mv_n ON mv (n);
 `
 
 // Two daemons under writers, killed and restarted in turn: never do both work on one thing, nobody leads for no longer than fifteen seconds, every row
-// is there exactly once, and nothing is left: no session, lock, scratch database, open run, goroutine, memory.
+// is there exactly once, and nothing is left: no session, lock, open run, goroutine, memory.
 func TestSoakOfTwoDaemons(t *testing.T) {
 	t.Parallel()
 	url := pgtest.Database(t)
