@@ -38,14 +38,25 @@ func openHand(ctx context.Context, o Options) (*hand, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := h.register(ctx); err != nil {
-		h.close()
-		return nil, err
+	over := time.Now().Add(leaveWait)
+	for {
+		err := h.register(ctx)
+		var rival *RivalError
+		switch {
+		case err == nil:
+			return h, nil
+		case !errors.As(err, &rival) || time.Now().After(over): // one that was killed a moment ago is gone soon
+			h.close()
+			return nil, err
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(50 * time.Millisecond):
+		}
 	}
-	return h, nil
 }
 
-// leaveWait bounds the end of the tuner's session.
+// leaveWait is how long a tuner's session may take to end: its own, and one that it finds.
 const leaveWait = 2 * time.Second
 
 func dedicatedHand(ctx context.Context, url string) (*hand, error) {

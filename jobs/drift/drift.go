@@ -85,7 +85,10 @@ func work(ctx context.Context, run *jobs.Run, mode config.ApplyMode, e Engine) (
 		return record(jobs.Result{}, differ), fmt.Errorf("compare again: %w", err)
 	}
 	differ = after.Names()
-	result.Summary = fmt.Sprintf("applied %s; left to a person: %s (see: pgtender drift)", count(report.Ran, "statement", "statements"), brief(differ))
+	result.Summary = fmt.Sprintf("applied %s; left to a person, for their hazards: %s (see: pgtender plan)", count(report.Ran, "statement", "statements"), brief(differ))
+	if len(report.Left) == 0 {
+		result.Summary = fmt.Sprintf("applied %s; left, as pgtender does not manage them: %s (see: pgtender drift)", count(report.Ran, "statement", "statements"), brief(differ))
+	}
 	return record(result, differ), nil
 }
 

@@ -17,6 +17,7 @@ import (
 
 	"github.com/pgtender/pgtender/internal/config"
 	"github.com/pgtender/pgtender/internal/parts"
+	"github.com/pgtender/pgtender/internal/pg"
 	"github.com/pgtender/pgtender/internal/pgtest"
 	"github.com/pgtender/pgtender/jobs"
 )
@@ -181,7 +182,7 @@ func (b *bench) refused(p config.Partition, words ...string) {
 type counter struct{ n atomic.Int64 }
 
 func (c *counter) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.TraceQueryStartData) context.Context {
-	if !strings.HasPrefix(data.SQL, "SET search_path") { // of a session that the pool has just opened
+	if !strings.Contains(data.SQL, "SET search_path") && data.SQL != pg.Counted { // of a session that the pool has just opened, or was given back
 		c.n.Add(1)
 	}
 	return ctx
